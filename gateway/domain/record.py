@@ -1,0 +1,114 @@
+"""The audit record. It has no field that can hold content: every text in it is a `Label`, an id from a closed world
+(configuration, rule names, entity names, error codes) or a keyed hash, and is checked when the record is made."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, fields
+from datetime import date
+from enum import StrEnum
+from typing import NewType
+
+from gateway.domain.finding import Found
+from gateway.domain.money import NanoUsd
+
+Label = NewType("Label", str)
+"""At most 96 characters, one line, of a small alphabet: ids, rule names, hashes. Never text from a request."""
+
+_LABEL = re.compile(r"[A-Za-z0-9_.:/@+\- ]{0,96}", re.ASCII)
+UNKNOWN = Label("unknown")
+
+
+class RecordKind(StrEnum):
+    """INTENT is durable before the first byte leaves; OUTCOME follows; REFUSAL is a request that went nowhere;
+    EVENT is something that happened to the gateway itself (start, policy loaded, key made, probe failed)."""
+
+    INTENT = "intent"
+    OUTCOME = "outcome"
+    REFUSAL = "refusal"
+    EVENT = "event"
+
+
+def label(text: str) -> Label:
+    """`text` as a label; characters outside the alphabet become ``-`` and the rest is cut. For configured names."""
+    return Label(re.sub(r"[^A-Za-z0-9_.:/@+\- ]", "-", text)[:96])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditRecord:
+    """One line of the audit log. Amounts are nano-dollars, times milliseconds, sizes bytes.
+
+    `at` is microseconds since the epoch (UTC). `user` and the `*_mac` fields are keyed hashes. `found` is what was
+    found in the request, `hidden` what was pseudonymised, both as counts. `attempt` counts from 1. `cost_basis` says
+    where `cost` comes from: ``usage`` (the provider's count) or ``reserved`` (unknown, so the most it can be).
+    Facts and decision together let anybody with the policy of that hash recompute the decision.
+    """
+
+    kind: RecordKind
+    at: int
+    decision: Label
+    event: Label = Label("")
+    tenant: Label = Label("")
+    app: Label = Label("")
+    group: Label = Label("")
+    role: Label = Label("")
+    key: Label = Label("")
+    user: Label = Label("")
+    dialect: Label = Label("")
+    model: Label = Label("")
+    stream: bool = False
+    body_bytes: int = 0
+    body_mac: Label = Label("")
+    found: tuple[Found, ...] = ()
+    detector: Label = Label("")
+    unreadable: bool = False
+    prompt_tokens: int = 0
+    as_of: date | None = None
+    budget: Label = Label("")
+    redaction_incomplete: bool = False
+    min_level: Label = Label("")
+    max_cost: NanoUsd | None = None
+    max_first_token_ms: int | None = None
+    policy: Label = Label("")
+    level: Label = Label("")
+    action: Label = Label("")
+    because: tuple[Label, ...] = ()
+    would: tuple[Label, ...] = ()
+    permitted: tuple[Label, ...] = ()
+    target: Label = Label("")
+    zone: Label = Label("")
+    attempt: int = 0
+    sent_bytes: int = 0
+    sent_mac: Label = Label("")
+    hidden: tuple[Found, ...] = ()
+    reserved: NanoUsd = NanoUsd(0)
+    outcome: Label = Label("")
+    error: Label = Label("")
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_input_tokens: int = 0
+    cost: NanoUsd = NanoUsd(0)
+    cost_basis: Label = Label("")
+    restored: int = 0
+    first_token_ms: int | None = None
+    total_ms: int | None = None
+    trace: Label = Label("")
+
+    def __post_init__(self) -> None:
+        for name in _LABELS:
+            _check(name, getattr(self, name))
+        for name in _LABEL_TUPLES:
+            for item in getattr(self, name):
+                _check(name, item)
+        for name in ("found", "hidden"):
+            for item in getattr(self, name):
+                _check(name, item.entity)
+
+
+def _check(field: str, text: str) -> None:
+    if not _LABEL.fullmatch(text):
+        raise ValueError(f"audit record field {field!r}: not a label")  # the text itself stays out of the message
+
+
+_LABELS = tuple(f.name for f in fields(AuditRecord) if f.type == "Label")
+_LABEL_TUPLES = tuple(f.name for f in fields(AuditRecord) if f.type == "tuple[Label, ...]")
