@@ -64,7 +64,8 @@ class ProviderError(GatewayError):
     """A target did not answer properly.
 
     `retryable` says whether another target may be tried. `answer` is the provider's own error body where the fault
-    is the caller's (a 400, say), to be handed on with its `status`; otherwise None.
+    is the caller's (a 400, say), to be handed on with its `status`; otherwise None. `sent` False says that no byte of
+    the request left (no connection could be made), so that it cannot have cost anything.
     """
 
     def __init__(
@@ -77,11 +78,13 @@ class ProviderError(GatewayError):
         retry_after: float | None = None,
         status: int | None = None,
         answer: bytes | None = None,
+        sent: bool = True,
     ) -> None:
         super().__init__(code, public, detail=detail, retry_after=retry_after)
         self.retryable = retryable
         self.status = status
         self.answer = answer
+        self.sent = sent
 
 
 class BudgetSpent(GatewayError):

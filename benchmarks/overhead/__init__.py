@@ -1,0 +1,1 @@
+"""What a gateway costs: requests per second, added latency and memory, measured beside its peers."""

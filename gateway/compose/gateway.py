@@ -1,0 +1,277 @@
+"""The running gateway: every part opened in order, closed in reverse, and the tasks that keep watch meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from gateway import __version__
+from gateway.audit.codec import to_json
+from gateway.audit.mac import LogMac
+from gateway.audit.store import AuditStore
+from gateway.budgets.redis import RedisLedger
+from gateway.budgets.sql import SqlLedger
+from gateway.compose.targets import Backends, declared
+from gateway.compose.upkeep import Upkeep
+from gateway.dialects import openai_chat
+from gateway.domain.call import Timeouts
+from gateway.domain.decision import Decision, Facts
+from gateway.domain.errors import Code, ProviderError
+from gateway.domain.money import in_usd
+from gateway.domain.ports import Ledger
+from gateway.domain.target import Target
+from gateway.domain.tree import JsonObject
+from gateway.http.app import Service, create_app
+from gateway.http.chat import ChatEndpoint
+from gateway.http.observe import observer
+from gateway.http.server import serve
+from gateway.http.wire import Limits
+from gateway.identity.secrets import derive, load_secret
+from gateway.identity.store import SqlKeyStore
+from gateway.inspection.detector import PresidioDetector
+from gateway.inspection.inspector import Inspector
+from gateway.inspection.occurrences import leaks
+from gateway.inspection.redact import Pseudonymiser
+from gateway.pipeline.dispatch import Dispatcher, Tries
+from gateway.pipeline.exchange import Exchange
+from gateway.pipeline.guard import EgressGuard
+from gateway.pipeline.handle import Directory, Pipeline, Steps
+from gateway.pipeline.probe import SelfProbe
+from gateway.pipeline.purse import Purse
+from gateway.pipeline.recorder import Recorder
+from gateway.pipeline.reply import Replier
+from gateway.policy.evaluate import evaluate
+from gateway.policy.explain import explain
+from gateway.policy.store import PolicyStore
+from gateway.routing.breaker import Breaker
+from gateway.routing.latency import LatencyBook
+from gateway.routing.select import Selector
+from gateway.settings import Settings, TimeoutSettings
+from gateway.telemetry.export import Exporter, SpanSink
+from gateway.telemetry.logs import configure_logging
+from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.spans import SpanStore
+from gateway.telemetry.trace import OtelTracer
+
+_log = logging.getLogger(__name__)
+
+
+class SystemClock:
+    """Implements `gateway.domain.ports.Clock`."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+class Experience:
+    """What routing and metrics learn from attempts; implements `gateway.pipeline.dispatch.Feedback`."""
+
+    # The target is up but refuses this request: no sign of trouble.
+    _HEALTHY = frozenset({Code.TARGET_REFUSED, Code.OVERLOADED, Code.EGRESS_REFUSED, Code.REQUEST_TOO_LARGE})
+
+    def __init__(self, latency: LatencyBook, breaker: Breaker) -> None:
+        self._latency = latency
+        self._breaker = breaker
+
+    def answered(self, target: str, seconds: float) -> None:
+        self._latency.observe(target, seconds)
+        self._breaker.succeeded(target)
+
+    def failed(self, target: str, error: ProviderError) -> None:
+        if error.code not in self._HEALTHY:
+            self._breaker.failed(target)
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """A gateway that is open. `app` is the ASGI application; `scripted_url` is where the scripted cloud listens, if it
+    stands in for a target."""
+
+    app: object
+    endpoint: ChatEndpoint
+    upkeep: Upkeep
+    scripted_url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Stores:
+    audit: AuditStore
+    ledger: Ledger
+    keys: SqlKeyStore
+    tracer: OtelTracer
+    metrics: Metrics
+
+
+@asynccontextmanager
+async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
+    """Open every part. Raises `ConfigurationError`: without a good policy, or without its stores, nothing starts."""
+    async with AsyncExitStack() as stack:
+        detector = PresidioDetector(processes=settings.inspection.processes)
+        policies = PolicyStore(settings.policy, detectable=detector.entities)
+        stores = await _open_stores(settings, stack)
+        stack.push_async_callback(detector.aclose)
+        await detector.start()
+        targets = {target.id: target for target in declared(settings)}
+        directory = Directory(targets, {route.name: route for route in settings.routes})
+        backends = Backends()
+        await backends.open(settings, stack)
+        recorder, pipeline = _pipeline(settings, detector, policies, stores, directory, backends, stack)
+        probe = SelfProbe(pipeline, directory, openai_chat)
+        upkeep = Upkeep(settings, policies, probe, recorder, stores.metrics, backends.engines)
+        endpoint = ChatEndpoint(pipeline, stores.keys, _limits(settings), stores.metrics.in_flight)
+        service = Service(
+            pipeline=pipeline,
+            keys=stores.keys,
+            audit=stores.audit,
+            directory=directory,
+            limits=_limits(settings),
+            problems=upkeep.problems,
+            explain=_explainer(pipeline, policies),
+            encode=to_json,
+            metrics=stores.metrics.render,
+            created=int(time.time()),
+        )
+        await stack.enter_async_context(upkeep)
+        recorder.event("gateway started", policies.current.id.hash, __version__)
+        stack.callback(recorder.event, "gateway stopped", policies.current.id.hash)
+        # What still runs when the server has stopped is over or cancelled; its records must be in before the stores go.
+        stack.push_async_callback(endpoint.idle)
+        yield Gateway(
+            app=create_app(service, endpoint),
+            endpoint=endpoint,
+            upkeep=upkeep,
+            scripted_url=backends.scripted.base_url if backends.scripted else None,
+        )
+
+
+async def run_gateway(settings: Settings, announce: Callable[[str, Gateway], None]) -> None:
+    """Serve until a signal. `announce` is called with the gateway's URL once it listens."""
+    configure_logging("json" if settings.telemetry.logs == "json" else "plain")
+    async with open_gateway(settings) as gateway:
+
+        def drain() -> None:
+            gateway.endpoint.draining = True
+
+        host = settings.server.host
+        shown = f"[{host}]" if ":" in host else host
+        await serve(
+            gateway.app,
+            host,
+            settings.server.port,
+            drain_seconds=settings.server.drain,
+            on_listening=lambda port: announce(f"http://{shown}:{port}", gateway),
+            on_drain=drain,
+        )
+
+
+async def _open_stores(settings: Settings, stack: AsyncExitStack) -> _Stores:
+    storage, telemetry = settings.storage, settings.telemetry
+    metrics = Metrics()
+    sinks: list[SpanSink] = [SpanStore(storage.url("spans"), keep_for=timedelta(days=telemetry.span_days))]
+    if telemetry.otlp_endpoint is not None:
+        from gateway.telemetry.otlp import OtlpSink  # heavy, and rarely configured on a laptop
+
+        sinks.append(OtlpSink(telemetry.otlp_endpoint))
+    names = {route.name for route in settings.routes} | {target.model for target in settings.targets}
+    tracer = OtelTracer(Exporter(sinks, on_drop=metrics.spans_dropped), models=frozenset(names))
+    stack.push_async_callback(tracer.aclose)
+    audit = AuditStore.open(storage.url("audit"))
+    stack.push_async_callback(audit.aclose)
+    ledger = await _open_ledger(settings)
+    stack.push_async_callback(ledger.aclose)
+    keys = SqlKeyStore.open(storage.url("identity"))
+    stack.push_async_callback(keys.aclose)
+    return _Stores(audit, ledger, keys, tracer, metrics)
+
+
+async def _open_ledger(settings: Settings) -> Ledger:
+    if settings.storage.redis_url is not None:
+        return await RedisLedger.open(settings.storage.redis_url)
+    return await SqlLedger.open(settings.storage.url("budgets"))
+
+
+def _pipeline(
+    settings: Settings,
+    detector: PresidioDetector,
+    policies: PolicyStore,
+    stores: _Stores,
+    directory: Directory,
+    backends: Backends,
+    stack: AsyncExitStack,
+) -> tuple[Recorder, Pipeline]:
+    clock = SystemClock()
+    secret = load_secret(settings.storage.folder)
+    recorder = Recorder(
+        stores.audit, clock, LogMac(derive(secret, "audit-mac")), directory.routes.__contains__
+    )
+    purse = Purse(stores.ledger, clock)
+    stack.push_async_callback(purse.drain)
+    latency, breaker = LatencyBook(), Breaker(clock.monotonic)
+    dispatcher = Dispatcher(
+        EgressGuard(backends.providers, stores.audit, leaks),
+        purse,
+        Pseudonymiser(derive(secret, "pseudonyms")),
+        recorder,
+        Experience(latency, breaker),
+        clock,
+        Tries({target.id: _timeouts(target.timeouts) for target in settings.targets}),
+    )
+
+    def decide(facts: Facts, targets: Sequence[Target]) -> Decision:
+        return evaluate(policies.current, facts, targets)
+
+    steps = Steps(
+        inspector=Inspector(detector, timeout=settings.inspection.timeout),
+        decide=decide,
+        selector=Selector(directory.targets, latency, breaker),
+        dispatcher=dispatcher,
+        replier=Replier(recorder, purse, observer(stores.metrics, clock)),
+        recorder=recorder,
+    )
+    return recorder, Pipeline(directory, steps, stores.tracer, clock)
+
+
+def _explainer(pipeline: Pipeline, policies: PolicyStore) -> Callable[[Exchange], Awaitable[JsonObject]]:
+    async def explained(exchange: Exchange) -> JsonObject:
+        """The decision that this request would get now, why, and what each target's chances are. Nothing is sent."""
+        inspection, decision, plan = await pipeline.preview(exchange)
+        assert exchange.facts is not None
+        body = explain(policies.current, exchange.facts, decision).as_json()
+        body["found"] = [
+            {"entity": found.entity, "percent": found.percent, "distinct": found.distinct} for found in inspection.found
+        ]
+        body["candidates"] = [
+            {
+                "target": candidate.target.id,
+                "at_most_usd": in_usd(candidate.worst_cost),
+                "max_output_tokens": candidate.clamp,
+                "expected_first_token": candidate.expected_first_token,
+            }
+            for candidate in plan.candidates
+        ]
+        body["rejected"] = [{"target": verdict.target, "reason": verdict.reason} for verdict in plan.rejected]
+        return body
+
+    return explained
+
+
+def _limits(settings: Settings) -> Limits:
+    server = settings.server
+    return Limits(
+        body_bytes=server.max_body_bytes,
+        body_seconds=server.body_timeout,
+        write_seconds=server.write_timeout,
+        in_flight=server.max_in_flight,
+    )
+
+
+def _timeouts(settings: TimeoutSettings) -> Timeouts:
+    return Timeouts(settings.connect, settings.first_event, settings.idle)

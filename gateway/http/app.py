@@ -1,0 +1,165 @@
+"""The Litestar application: routes, and the errors of everything that is not a route."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from litestar import Litestar, Request, Response, asgi, get, post
+from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
+from litestar.types import ControllerRouterHandler, Receive, Scope, Send
+
+from gateway.dialects import openai_chat
+from gateway.domain.errors import Code, GatewayError
+from gateway.domain.ports import AuditLog, KeyStore
+from gateway.domain.record import AuditRecord
+from gateway.domain.request import Caller
+from gateway.domain.tree import JsonObject
+from gateway.http.auth import authenticate
+from gateway.http.chat import ChatEndpoint
+from gateway.http.errors import Rendered, render
+from gateway.http.hints import read_hints
+from gateway.http.wire import Limits
+from gateway.pipeline.exchange import Exchange
+from gateway.pipeline.handle import Directory, Pipeline
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What the HTTP layer needs of the gateway. `problems` names what keeps it from being ready (empty: ready);
+    `explain` turns an exchange into an explanation without sending; `metrics` is Prometheus text and its type."""
+
+    pipeline: Pipeline
+    keys: KeyStore
+    audit: AuditLog
+    directory: Directory
+    limits: Limits
+    problems: Callable[[], Awaitable[Mapping[str, str]]]
+    explain: Callable[[Exchange], Awaitable[JsonObject]]
+    encode: Callable[[AuditRecord], JsonObject]
+    metrics: Callable[[], tuple[bytes, str]]
+    created: int
+
+
+def create_app(service: Service, endpoint: ChatEndpoint) -> Litestar:
+    """The application. What it needs is opened before and closed after it, by `gateway.compose`."""
+
+    @asgi("/v1/chat/completions", copy_scope=False)
+    async def chat(scope: Scope, receive: Receive, send: Send) -> None:
+        await endpoint(scope, receive, send)
+
+    return Litestar(
+        route_handlers=[chat, *_model_routes(service), *_health_routes(service), *_decision_routes(service)],
+        exception_handlers={HTTPException: _http_error, GatewayError: _gateway_error, Exception: _defect},
+        openapi_config=None,
+        logging_config=None,
+        request_max_body_size=service.limits.body_bytes,
+        debug=False,
+    )
+
+
+def _model_routes(service: Service) -> list[ControllerRouterHandler]:
+    def described(name: str) -> JsonObject:
+        targets = service.directory.of(service.directory.routes[name])
+        owner = targets[0].provider if len(targets) == 1 else "bailiwick"
+        return {"id": name, "object": "model", "created": service.created, "owned_by": owner}
+
+    @get("/v1/models")
+    async def models(request: Request[Any, Any, Any]) -> Response[bytes]:
+        _caller(service, request)
+        return _json({"object": "list", "data": [described(name) for name in service.directory.routes]})
+
+    @get("/v1/models/{name:path}")
+    async def model(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
+        _caller(service, request)
+        wanted = name.removeprefix("/")
+        if wanted not in service.directory.routes:
+            raise GatewayError(Code.MODEL_NOT_FOUND, "The model is not configured here.", param="model")
+        return _json(described(wanted))
+
+    return [models, model]
+
+
+def _health_routes(service: Service) -> list[ControllerRouterHandler]:
+    @get("/healthz")
+    async def healthz() -> Response[bytes]:
+        return _json({"status": "ok"})
+
+    @get("/readyz")
+    async def readyz() -> Response[bytes]:
+        problems = await service.problems()
+        body: JsonObject = {"status": "not ready" if problems else "ready", "problems": dict(problems)}
+        return _json(body, 503 if problems else 200)
+
+    @get("/metrics")
+    async def metrics() -> Response[bytes]:
+        body, media_type = service.metrics()
+        return Response(body, media_type=media_type)
+
+    return [healthz, readyz, metrics]
+
+
+def _decision_routes(service: Service) -> list[ControllerRouterHandler]:
+    @get("/bailiwick/v1/decisions/{decision:str}")
+    async def decision(request: Request[Any, Any, Any], decision: str) -> Response[bytes]:
+        caller = _caller(service, request)
+        records = await service.audit.find(decision[:96])
+        if not records or not _may_see(caller, records[0]):
+            raise GatewayError(Code.DECISION_NOT_FOUND, "There is no such decision among those you may see.")
+        return _json({"decision": decision, "records": [service.encode(record) for record in records]})
+
+    @post("/bailiwick/v1/explain", status_code=200)
+    async def explain(request: Request[Any, Any, Any]) -> Response[bytes]:
+        caller = _caller(service, request)
+        hints = read_hints(dict(request.scope["headers"]), caller)
+        exchange = service.pipeline.begin(caller, hints, openai_chat, await request.body())
+        return _json(await service.explain(exchange))
+
+    return [decision, explain]
+
+
+def _may_see(caller: Caller, first: AuditRecord) -> bool:
+    """Its own app's decisions; an auditor or admin those of the whole tenant."""
+    if first.tenant != caller.tenant:
+        return False
+    return first.app == caller.app or caller.role in ("auditor", "admin")
+
+
+def _caller(service: Service, request: Request[Any, Any, Any]) -> Caller:
+    return authenticate(service.keys, dict(request.scope["headers"]))
+
+
+def _json(body: JsonObject, status: int = 200) -> Response[bytes]:
+    return Response(orjson.dumps(body), status_code=status, media_type="application/json")
+
+
+def _answer(rendered: Rendered) -> Response[bytes]:
+    headers = dict(rendered.headers)
+    return Response(
+        rendered.body, status_code=rendered.status, media_type=headers.pop("content-type"), headers=headers
+    )
+
+
+def _gateway_error(_: Request[Any, Any, Any], error: GatewayError) -> Response[bytes]:
+    return _answer(render(error, None))
+
+
+def _http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+    """Unknown paths and methods, in the shape that SDKs expect. Nothing is ever passed through."""
+    if isinstance(error, NotFoundException):
+        problem = GatewayError(
+            Code.UNKNOWN_PATH, f"This gateway has no {request.method} {request.url.path[:128]}; nothing was sent."
+        )
+    elif isinstance(error, MethodNotAllowedException):
+        problem = GatewayError(Code.METHOD_NOT_ALLOWED, f"{request.method} is not allowed on this path.")
+    elif error.status_code == 413:
+        problem = GatewayError(Code.REQUEST_TOO_LARGE, "The request's body is too large.")
+    else:
+        problem = GatewayError(Code.INVALID_REQUEST, "The request could not be read.")
+    return _answer(render(problem, None))
+
+
+def _defect(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    return _answer(render(GatewayError(Code.INTERNAL, "The gateway failed on this request."), None))

@@ -1,0 +1,71 @@
+"""One request and its answer, as far as they have come. Filled step by step; read by the recorder, whatever happened."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from dataclasses import dataclass, field
+
+from gateway.domain.decision import Decision, Facts
+from gateway.domain.finding import Found, Inspection
+from gateway.domain.money import NanoUsd, Usage
+from gateway.domain.ports import Reservation, Trace
+from gateway.domain.request import Caller, Candidate, Hints, InferenceRequest, Plan
+from gateway.pipeline.shapes import Dialect
+
+
+def new_decision_id() -> str:
+    """Sortable by time, unguessable: ``d`` + 11 hexadecimal digits of milliseconds + 14 random ones."""
+    return f"d{time.time_ns() // 1_000_000:011x}{secrets.token_hex(7)}"
+
+
+@dataclass(slots=True, repr=False)
+class Attempt:
+    """One try at one target. `values` and `body` are content: they stay in memory and out of every record."""
+
+    number: int
+    candidate: Candidate
+    body: bytes
+    hidden: tuple[Found, ...]
+    reservation: Reservation
+    began: float
+    first_event: float | None = None
+    usage: Usage | None = None
+    sent: bool = False
+
+
+@dataclass(slots=True, repr=False)
+class Exchange:
+    """`began` is a monotonic time in seconds. `failures` are target and error code of each attempt that failed. The body and the tree are content; everything else may be recorded."""
+
+    id: str
+    caller: Caller
+    hints: Hints
+    dialect: Dialect
+    body: bytes
+    trace: Trace
+    began: float
+    request: InferenceRequest | None = None
+    inspection: Inspection | None = None
+    facts: Facts | None = None
+    decision: Decision | None = None
+    plan: Plan | None = None
+    attempt: Attempt | None = None
+    attempts: int = 0
+    inspect_seconds: float | None = None
+    failures: list[tuple[str, str]] = field(default_factory=list)
+    restored: int = 0
+    cost: NanoUsd = NanoUsd(0)
+    cost_basis: str = ""
+    closed: bool = False
+
+    @property
+    def user(self) -> str:
+        """The end user the request names: the header's word first, then the body's."""
+        return self.hints.user or (self.request.user if self.request else "")
+
+
+def digest(body: bytes) -> bytes:
+    """SHA-256: what an egress permit is bound to."""
+    return hashlib.sha256(body).digest()

@@ -1,0 +1,203 @@
+"""The way of one request, in one screen: parse, inspect, decide, select, dispatch, restore, record."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from gateway.domain.decision import BudgetState, Decision, Facts, Gate
+from gateway.domain.errors import BudgetSpent, Code, GatewayError
+from gateway.domain.estimate import prompt_token_bound, prompt_token_estimate
+from gateway.domain.finding import DetectorState, Inspection
+from gateway.domain.ports import Clock, Tracer
+from gateway.domain.request import Caller, Hints, InferenceRequest, Plan
+from gateway.domain.target import Route, Target
+from gateway.pipeline.answer import StreamAnswer, WholeAnswer
+from gateway.pipeline.dispatch import Dispatcher
+from gateway.pipeline.exchange import Exchange, new_decision_id
+from gateway.pipeline.guard import EgressRefused
+from gateway.pipeline.recorder import Recorder
+from gateway.pipeline.reply import Replier
+from gateway.pipeline.shapes import Dialect, Inspector
+from gateway.routing.select import Demand, Selector
+
+
+Decide = Callable[[Facts, Sequence[Target]], Decision]
+"""The current policy's evaluator. Looked up for each request, so that a reload takes effect at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """The configured targets and the model names that callers may ask for."""
+
+    targets: Mapping[str, Target]
+    routes: Mapping[str, Route]
+
+    def of(self, route: Route) -> tuple[Target, ...]:
+        return tuple(self.targets[name] for name in route.targets)
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """The parts that the pipeline hands a request through."""
+
+    inspector: Inspector
+    decide: Decide
+    selector: Selector
+    dispatcher: Dispatcher
+    replier: Replier
+    recorder: Recorder
+
+
+class Pipeline:
+    def __init__(self, directory: Directory, steps: Steps, tracer: Tracer, clock: Clock) -> None:
+        self._directory = directory
+        self._steps = steps
+        self._tracer = tracer
+        self._clock = clock
+
+    def begin(
+        self, caller: Caller, hints: Hints, dialect: Dialect, body: bytes, traceparent: str | None = None
+    ) -> Exchange:
+        """A new exchange with its decision id, which every answer and every error carries."""
+        decision_id = new_decision_id()
+        trace = self._tracer.start(decision_id, traceparent)
+        return Exchange(decision_id, caller, hints, dialect, body, trace, self._clock.monotonic())
+
+    async def handle(self, exchange: Exchange) -> WholeAnswer | StreamAnswer:
+        """The way of one request. Raises `GatewayError`; an outcome is recorded in every case."""
+        try:
+            request = self._parse(exchange)
+            route = self._route(request)
+            inspection = await self._inspect(exchange, request)
+            facts = self._facts(exchange, request, inspection)
+            while True:
+                decision = self._decide(exchange, facts, route)
+                plan = self._select(exchange, request, route, decision)
+                try:
+                    opened = await self._steps.dispatcher.open(exchange, inspection, decision, plan)
+                except (BudgetSpent, EgressRefused) as refusal:
+                    facts = tightened(facts, refusal)
+                else:
+                    return await self._steps.replier.reply(exchange, opened)
+        except GatewayError as error:
+            self._steps.replier.refused(exchange, error)
+            raise
+        except asyncio.CancelledError:
+            self._steps.replier.refused(exchange, GatewayError(Code.INTERNAL, "The client left."), cancelled=True)
+            raise
+        except Exception as defect:  # the border: a defect of ours is recorded, answered, and tells nothing outside
+            failure = GatewayError(Code.INTERNAL, "The gateway failed on this request.", detail=where(defect))
+            self._steps.replier.refused(exchange, failure)
+            raise failure from None
+
+    async def preview(self, exchange: Exchange) -> tuple[Inspection, Decision, Plan]:
+        """What would happen, without sending, reserving or recording anything. For `explain` and the self-probe."""
+        request = self._parse(exchange)
+        route = self._route(request)
+        inspection = await self._inspect(exchange, request)
+        facts = self._facts(exchange, request, inspection)
+        decision = self._decide(exchange, facts, route)
+        demand = _demand(request, inspection)
+        return inspection, decision, self._steps.selector.select(decision, route, demand)
+
+    def _parse(self, exchange: Exchange) -> InferenceRequest:
+        with exchange.trace.step("parse"):
+            exchange.request = exchange.dialect.parse(exchange.body)
+        return exchange.request
+
+    def _route(self, request: InferenceRequest) -> Route:
+        route = self._directory.routes.get(request.model)
+        if route is None:
+            raise GatewayError(
+                Code.MODEL_NOT_FOUND,
+                "The model in this request is not configured here. GET /v1/models lists those that are.",
+                param="model",
+            )
+        return route
+
+    async def _inspect(self, exchange: Exchange, request: InferenceRequest) -> Inspection:
+        began = self._clock.monotonic()
+        with exchange.trace.step("inspect") as step:
+            inspection = await self._steps.inspector.inspect(request.body, exchange.dialect.GRAMMAR)
+            step.set({"bailiwick.characters": inspection.characters, "bailiwick.findings": len(inspection.findings)})
+            if inspection.detector is not DetectorState.OK:
+                step.fail(f"detector_{inspection.detector.value}")
+        exchange.inspection = inspection
+        exchange.inspect_seconds = self._clock.monotonic() - began
+        return inspection
+
+    def _facts(self, exchange: Exchange, request: InferenceRequest, inspection: Inspection) -> Facts:
+        caller, hints = exchange.caller, exchange.hints
+        return Facts(
+            tenant=caller.tenant,
+            app=caller.app,
+            group=caller.group,
+            role=caller.role,
+            user=exchange.user,
+            dialect=request.dialect,
+            model=request.model,
+            found=inspection.found,
+            detector=inspection.detector,
+            unreadable=inspection.unreadable > 0,
+            prompt_tokens=prompt_token_estimate(inspection.characters),
+            as_of=self._clock.now().date(),
+            min_level=hints.min_level,
+            max_cost=hints.max_cost,
+            max_first_token=hints.max_first_token,
+        )
+
+    def _decide(self, exchange: Exchange, facts: Facts, route: Route) -> Decision:
+        exchange.facts = facts
+        with exchange.trace.step("decide"):
+            exchange.decision = self._steps.decide(facts, self._directory.of(route))
+        return exchange.decision
+
+    def _select(self, exchange: Exchange, request: InferenceRequest, route: Route, decision: Decision) -> Plan:
+        assert exchange.inspection is not None
+        with exchange.trace.step("select"):
+            plan = self._steps.selector.select(decision, route, _demand(request, exchange.inspection))
+        exchange.plan = plan
+        if decision.gate is Gate.BLOCK:
+            raise GatewayError(Code.BLOCKED, _words(decision, "This request may not be sent to any model"))
+        if decision.gate is Gate.REQUIRE_APPROVAL:
+            raise GatewayError(Code.APPROVAL_REQUIRED, _words(decision, "This request needs an approval"))
+        if not plan.candidates:
+            reasons = "; ".join(f"{verdict.target}: {verdict.reason}" for verdict in plan.rejected)
+            raise GatewayError(Code.NO_TARGET, f"No target may and can answer this request ({reasons}).")
+        return plan
+
+
+def tightened(facts: Facts, refusal: BudgetSpent | EgressRefused) -> Facts:
+    """The facts after a refusal, stricter by one: the policy says what to do then. Raises the refusal when it is not
+    news, so that a request is decided at most three times."""
+    if isinstance(refusal, BudgetSpent) and facts.budget is BudgetState.OK:
+        return replace(facts, budget=BudgetState.SPENT)
+    if isinstance(refusal, EgressRefused) and refusal.leak and not facts.redaction_incomplete:
+        return replace(facts, redaction_incomplete=True)
+    raise refusal
+
+
+def _words(decision: Decision, sentence: str) -> str:
+    rules = ", ".join(reason.rule for reason in decision.reasons)
+    told = " ".join(decision.tell_user)
+    return f"{sentence} (rules: {rules})." + (f" {told}" if told else "")
+
+
+def _demand(request: InferenceRequest, inspection: Inspection) -> Demand:
+    return Demand(
+        token_bound=prompt_token_bound(request.size),
+        token_estimate=prompt_token_estimate(inspection.characters),
+        max_output=request.max_output_tokens,
+        choices=request.choices,
+    )
+
+
+def where(defect: BaseException) -> str:
+    """The type and place of an exception, without its text, which may hold content."""
+    trace = defect.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = f" at {trace.tb_frame.f_globals.get('__name__')}:{trace.tb_lineno}" if trace else ""
+    return type(defect).__name__ + place

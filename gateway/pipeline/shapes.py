@@ -1,0 +1,103 @@
+"""The shapes of the parts that the pipeline works with: wire formats, and what hides and restores values.
+
+Modules of `gateway.dialects` and classes of `gateway.inspection` have these shapes; neither knows the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from gateway.domain.errors import GatewayError
+from gateway.domain.finding import Finding, Found, Inspection
+from gateway.domain.grammar import Grammar
+from gateway.domain.money import Usage
+from gateway.domain.request import InferenceRequest
+from gateway.domain.tree import Json, JsonObject, Path
+
+
+class Inspector(Protocol):
+    async def inspect(self, tree: JsonObject, grammar: Grammar) -> Inspection: ...
+
+
+class TextRestorer(Protocol):
+    """Restores one text that arrives in pieces."""
+
+    def feed(self, text: str) -> str: ...
+
+    def flush(self) -> str: ...
+
+
+class Restoring(Protocol):
+    """The restore map of one request; its texts are content."""
+
+    def values(self) -> tuple[str, ...]: ...
+
+    def restore_tree(self, tree: JsonObject, is_json_text: Callable[[Path], bool]) -> tuple[Json, int]: ...
+
+    def stream_restorer(self, json_text: bool) -> TextRestorer: ...
+
+    def restore_text(self, text: str) -> str: ...
+
+
+class Redacted(Protocol):
+    @property
+    def tree(self) -> JsonObject: ...
+
+    @property
+    def mapping(self) -> Restoring: ...
+
+    @property
+    def hidden(self) -> tuple[Found, ...]: ...
+
+
+class Redactor(Protocol):
+    def redact(self, tree: JsonObject, findings: Sequence[Finding], tenant: str) -> Redacted: ...
+
+
+class ChunkTransform(Protocol):
+    """Turns one stream chunk into those to send instead."""
+
+    def feed(self, data: bytes) -> list[bytes]: ...
+
+    def finish(self) -> list[bytes]: ...
+
+
+class ChunkUsage(Protocol):
+    @property
+    def usage(self) -> Usage: ...
+
+    @property
+    def alone(self) -> bool:
+        """Does the chunk hold nothing but the usage?"""
+        ...
+
+
+class Dialect(Protocol):
+    """What the pipeline needs of a wire format; modules of `gateway.dialects` have this shape."""
+
+    @property
+    def DIALECT(self) -> str: ...  # noqa: N802  (a constant of a module)
+
+    @property
+    def GRAMMAR(self) -> Grammar: ...  # noqa: N802
+
+    def parse(self, body: bytes) -> InferenceRequest: ...
+
+    def with_changes(
+        self, body: JsonObject, *, model: str, include_usage: bool, max_output_tokens: int | None
+    ) -> JsonObject: ...
+
+    def usage_of(self, answer: JsonObject) -> Usage | None: ...
+
+    def usage_in_chunk(self, data: bytes) -> ChunkUsage | None: ...
+
+    def is_json_text(self, path: Path) -> bool:
+        """Is the string at this place of an answer JSON text (tool-call arguments)?"""
+        ...
+
+    def chunk_restorer(self, make: Callable[[bool], TextRestorer]) -> ChunkTransform: ...
+
+    def stream_error(self, error: GatewayError, decision: str) -> bytes:
+        """The frame that ends a stream which broke after it began."""
+        ...

@@ -1,0 +1,88 @@
+"""Decision + live figures → candidates, ranked. Nothing here can add a target that the decision does not permit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gateway.domain.decision import Decision, TargetVerdict
+from gateway.domain.estimate import affordable_output, worst_cost
+from gateway.domain.money import Usage, in_usd
+from gateway.domain.request import Candidate, Plan
+from gateway.domain.target import Route, Target
+from gateway.routing.breaker import Breaker
+from gateway.routing.latency import LatencyBook
+
+_USEFUL_OUTPUT = 16  # tokens: an answer clamped below this helps nobody, so the target is rejected instead
+_TYPICAL_OUTPUT = 256  # tokens: what ranking by cost assumes when the caller's bound is larger or absent
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a request needs of a target. `token_bound` is an upper bound of the prompt's tokens, `token_estimate` the
+    likely number; `max_output` is the caller's own bound per choice, or None."""
+
+    token_bound: int
+    token_estimate: int
+    max_output: int | None
+    choices: int
+
+
+class Selector:
+    """Ranks targets by what was measured of them. One per gateway; holds the latency figures and breakers."""
+
+    def __init__(self, targets: Mapping[str, Target], latency: LatencyBook, breaker: Breaker) -> None:
+        self._targets = targets
+        self.latency = latency
+        self.breaker = breaker
+
+    def select(self, decision: Decision, route: Route, demand: Demand) -> Plan:
+        """The permitted targets of `route`, best first, and the others with their reasons."""
+        candidates: list[Candidate] = []
+        rejected: list[TargetVerdict] = []
+        for verdict in decision.targets:
+            target = self._targets[verdict.target]
+            result: Candidate | TargetVerdict = verdict
+            if verdict.permitted:
+                result = self._candidate(target, decision, demand)
+            if isinstance(result, Candidate):
+                candidates.append(result)
+            else:
+                rejected.append(result)
+        order = {name: place for place, name in enumerate(route.targets)}
+        candidates.sort(key=lambda candidate: self._rank(candidate, decision, route, demand, order))
+        return Plan(tuple(candidates), tuple(rejected))
+
+    def _candidate(self, target: Target, decision: Decision, demand: Demand) -> Candidate | TargetVerdict:
+        if demand.token_estimate > target.context_tokens:
+            return _rejected(
+                target,
+                f"the prompt is about {demand.token_estimate} tokens long, its context holds {target.context_tokens}",
+            )
+        wanted = demand.max_output or target.max_output_tokens
+        clamp = None
+        if decision.cost_cap is not None:
+            affordable = affordable_output(target.price, demand.token_bound, decision.cost_cap, demand.choices)
+            if affordable < min(wanted, _USEFUL_OUTPUT):
+                return _rejected(target, f"could cost more than the cap of {in_usd(decision.cost_cap)} USD a request")
+            if affordable < wanted:
+                wanted = clamp = affordable
+        cost = worst_cost(target.price, demand.token_bound, wanted, demand.choices)
+        return Candidate(target, cost, clamp, self.latency.expected(target.id, target.first_token))
+
+    def _rank(
+        self, candidate: Candidate, decision: Decision, route: Route, demand: Demand, order: Mapping[str, int]
+    ) -> tuple[bool, bool, int, int]:
+        """Smaller is better: not paused, expected in time, then price (or the order listed)."""
+        target = candidate.target
+        expected = candidate.expected_first_token
+        late = decision.first_token is not None and expected is not None and expected > decision.first_token
+        likely = 0
+        if route.rank == "cost":
+            output = min(demand.max_output or _TYPICAL_OUTPUT, _TYPICAL_OUTPUT) * demand.choices
+            likely = target.price.cost(Usage(demand.token_estimate, output))
+        return (self.breaker.waiting(target.id) > 0, late, likely, order[target.id])
+
+
+def _rejected(target: Target, reason: str) -> TargetVerdict:
+    return TargetVerdict(target.id, permitted=False, reason=reason)

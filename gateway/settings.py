@@ -1,0 +1,412 @@
+"""The platform team's file, ``bailiwick.yaml``: read once, strictly, into frozen values (docs/settings.md).
+
+Paths in the file are relative to it. A setting whose name ends in ``_env`` names an environment variable, so that no
+secret stands in the file.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from gateway.documents import Node, nearest, read
+from gateway.domain.money import Price
+from gateway.domain.target import Route, Zone
+
+_ROOT = (
+    "schema",
+    "server",
+    "storage",
+    "policy",
+    "inspection",
+    "telemetry",
+    "scripted_cloud",
+    "targets",
+    "models",
+)
+_TARGET = (
+    "id",
+    "adapter",
+    "zone",
+    "region",
+    "labels",
+    "provider",
+    "model",
+    "price",
+    "context_tokens",
+    "max_output_tokens",
+    "first_token",
+    "timeouts",
+)
+_OPENAI = (
+    "base_url",
+    "api_key_env",
+    "organisation",
+    "project",
+    "headers",
+    "ca_file",
+    "proxy",
+    "output_limit_field",
+    "max_connections",
+)
+_LLAMA_CPP = ("file", "sha256", "hub", "threads", "gpu_layers", "queue", "logprobs")
+_LIMIT_FIELDS = ("max_completion_tokens", "max_tokens")
+_HEADER = re.compile(r"[A-Za-z0-9-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """Bytes and seconds. `drain` is how long requests in flight may go on after SIGTERM."""
+
+    host: str = "127.0.0.1"
+    port: int = 8484
+    drain: float = 30.0
+    max_body_bytes: int = 10 * 1024 * 1024
+    body_timeout: float = 30.0
+    write_timeout: float = 60.0
+    max_in_flight: int = 512
+
+
+@dataclass(frozen=True, slots=True)
+class StorageSettings:
+    """Where the state is: SQLite files in `folder`, or the database and Redis that many replicas share."""
+
+    folder: Path
+    database_url: str | None = field(default=None, repr=False)
+    redis_url: str | None = field(default=None, repr=False)
+
+    def url(self, store: str) -> str:
+        """The database URL of a store (``audit``, ``identity``, ``budgets``, ``spans``). Spans stay on this host: they
+        are for looking at one gateway; many gateways export to a collector."""
+        if self.database_url is not None and store != "spans":
+            return self.database_url
+        return f"sqlite:///{self.folder}/{store}.db"
+
+
+@dataclass(frozen=True, slots=True)
+class InspectionSettings:
+    """`timeout` in seconds for one request's texts; `processes` scan what is too long to scan beside other work."""
+
+    timeout: float = 5.0
+    processes: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class TelemetrySettings:
+    """`otlp_endpoint` None exports nowhere; spans are always kept locally for `span_days` days."""
+
+    otlp_endpoint: str | None = None
+    span_days: int = 7
+    logs: str = "plain"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAISettings:
+    base_url: str
+    api_key_env: str | None
+    organisation: str | None = None
+    project: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    ca_file: str | None = None
+    proxy: str | None = field(default=None, repr=False)
+    output_limit_field: str | None = None
+    max_connections: int = 256
+
+
+@dataclass(frozen=True, slots=True)
+class HubFile:
+    """A file on a model hub. `sha256` is required: it is what makes the file trusted."""
+
+    repo: str
+    file: str
+    sha256: str
+    revision: str = "main"
+    base_url: str = "https://huggingface.co"
+
+
+@dataclass(frozen=True, slots=True)
+class LlamaCppSettings:
+    """The model is at `file`, or fetched from `hub`. `threads` 0 and `gpu_layers` 0 take the defaults."""
+
+    file: Path | None
+    hub: HubFile | None
+    sha256: str | None = None
+    threads: int = 0
+    gpu_layers: int = 0
+    queue: int = 32
+    logprobs: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class TimeoutSettings:
+    """Seconds, as in `gateway.domain.call.Timeouts`."""
+
+    connect: float = 5.0
+    first_event: float = 120.0
+    idle: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class TargetSettings:
+    """A target and how to reach it. `price` None is looked up in the price table by `provider` and `model`."""
+
+    id: str
+    zone: Zone
+    region: str
+    labels: frozenset[str]
+    provider: str
+    model: str
+    price: Price | None
+    context_tokens: int
+    max_output_tokens: int
+    first_token: float | None
+    timeouts: TimeoutSettings
+    backend: OpenAISettings | LlamaCppSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    file: Path
+    server: ServerSettings
+    storage: StorageSettings
+    policy: Path
+    inspection: InspectionSettings
+    telemetry: TelemetrySettings
+    scripted_cloud: bool
+    targets: tuple[TargetSettings, ...]
+    routes: tuple[Route, ...]
+
+    def listening(self, host: str | None, port: int | None) -> Settings:
+        """The same settings with another address to listen on, where one is given."""
+        server = self.server
+        return replace(
+            self,
+            server=replace(
+                server, host=server.host if host is None else host, port=server.port if port is None else port
+            ),
+        )
+
+
+def load_settings(
+    path: Path,
+    *,
+    data_override: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    needs_environment: bool = True,
+) -> Settings:
+    """Read and check a settings file. Raises `ConfigurationError` with everything that is wrong at once.
+
+    Without `needs_environment` a variable that is not set is no error: for tools that only look at targets.
+    """
+    root = read(path)
+    environment = os.environ if environ is None else environ
+    reader = _Reader(root, path.resolve().parent, environment, needs_environment)
+    settings = reader.settings(path, data_override)
+    root.problems.check()
+    return settings
+
+
+class _Reader:
+    def __init__(self, root: Node, base: Path, environ: Mapping[str, str], needs_environment: bool) -> None:
+        self._root = root
+        self._base = base
+        self._environ = environ
+        self._needs_environment = needs_environment
+
+    def settings(self, path: Path, data_override: Path | None) -> Settings:
+        fields = self._root.mapping(_ROOT, ("schema", "policy", "targets", "models"))
+        if fields["schema"].present and fields["schema"].integer() != 1:
+            fields["schema"].fail("this version reads schema 1")
+        targets = self._targets(fields["targets"])
+        return Settings(
+            file=path,
+            server=self._server(fields.get("server")),
+            storage=self._storage(fields.get("storage"), data_override),
+            policy=self._path(fields["policy"]),
+            inspection=self._inspection(fields.get("inspection")),
+            telemetry=self._telemetry(fields.get("telemetry")),
+            scripted_cloud=(
+                fields["scripted_cloud"].one_of(("never", "when_no_key")) == "when_no_key"
+                if "scripted_cloud" in fields
+                else False
+            ),
+            targets=targets,
+            routes=self._routes(fields["models"], {target.id for target in targets}),
+        )
+
+    def _server(self, node: Node | None) -> ServerSettings:
+        default = ServerSettings()
+        if node is None:
+            return default
+        keys = ("host", "port", "drain", "max_body_bytes", "body_timeout", "write_timeout", "max_in_flight")
+        found = node.mapping(keys, allow_empty=True)
+        return ServerSettings(
+            host=found["host"].text() if "host" in found else default.host,
+            port=found["port"].integer(0, 65535) if "port" in found else default.port,
+            drain=found["drain"].seconds() if "drain" in found else default.drain,
+            max_body_bytes=_integer(found, "max_body_bytes", default.max_body_bytes, 1024, 1 << 30),
+            body_timeout=found["body_timeout"].seconds() if "body_timeout" in found else default.body_timeout,
+            write_timeout=found["write_timeout"].seconds() if "write_timeout" in found else default.write_timeout,
+            max_in_flight=_integer(found, "max_in_flight", default.max_in_flight, 1, 100_000),
+        )
+
+    def _storage(self, node: Node | None, override: Path | None) -> StorageSettings:
+        found = node.mapping(("folder", "url_env", "redis_env"), allow_empty=True) if node else {}
+        folder = self._path(found["folder"]) if "folder" in found else self._base / ".state"
+        return StorageSettings(
+            folder=(override or folder).resolve(),
+            database_url=self._required_variable(found.get("url_env")),
+            redis_url=self._required_variable(found.get("redis_env")),
+        )
+
+    def _inspection(self, node: Node | None) -> InspectionSettings:
+        default = InspectionSettings()
+        found = node.mapping(("timeout", "processes"), allow_empty=True) if node else {}
+        return InspectionSettings(
+            timeout=found["timeout"].seconds() if "timeout" in found else default.timeout,
+            processes=_integer(found, "processes", default.processes, 1, 256),
+        )
+
+    def _telemetry(self, node: Node | None) -> TelemetrySettings:
+        found = node.mapping(("otlp_endpoint", "otlp_env", "span_days", "logs"), allow_empty=True) if node else {}
+        endpoint = found["otlp_endpoint"].text() if "otlp_endpoint" in found else None
+        variable = found["otlp_env"].text() if "otlp_env" in found else "OTEL_EXPORTER_OTLP_ENDPOINT"
+        return TelemetrySettings(
+            otlp_endpoint=endpoint or self._environ.get(variable) or None,
+            span_days=_integer(found, "span_days", 7, 1, 3650),
+            logs=found["logs"].one_of(("plain", "json")) if "logs" in found else "plain",
+        )
+
+    def _targets(self, node: Node) -> tuple[TargetSettings, ...]:
+        targets: dict[str, TargetSettings] = {}
+        for item in node.sequence():
+            target = self._target(item)
+            if target.id in targets:
+                item.fail(f"the target '{target.id}' is there twice")
+            targets[target.id] = target
+        return tuple(targets.values())
+
+    def _target(self, node: Node) -> TargetSettings:
+        required = ("id", "adapter", "zone", "region", "model", "context_tokens", "max_output_tokens")
+        found = node.mapping((*_TARGET, *_OPENAI, *_LLAMA_CPP), required)
+        adapter = found["adapter"].one_of(("openai", "llama_cpp"))
+        foreign = _OPENAI if adapter == "llama_cpp" else _LLAMA_CPP
+        for key in foreign:
+            if key in found:
+                found[key].fail(f"'{key}' is not a setting of the adapter {adapter}")
+        zone = Zone(found["zone"].one_of(("local", "cloud")))
+        if adapter == "llama_cpp" and zone is Zone.CLOUD:
+            found["zone"].fail("an engine on this machine is in the zone local")
+        return TargetSettings(
+            id=found["id"].identifier(),
+            zone=zone,
+            region=found["region"].identifier(),
+            labels=frozenset(found["labels"].texts(allow_empty=True)) if "labels" in found else frozenset(),
+            provider=found["provider"].identifier() if "provider" in found else adapter,
+            model=found["model"].text(),
+            price=_price(found["price"]) if "price" in found else None,
+            context_tokens=found["context_tokens"].integer(16, 1 << 30),
+            max_output_tokens=found["max_output_tokens"].integer(1, 1 << 30),
+            first_token=found["first_token"].seconds() if "first_token" in found else None,
+            timeouts=_timeouts(found.get("timeouts")),
+            backend=self._llama_cpp(node, found) if adapter == "llama_cpp" else self._openai(node, found),
+        )
+
+    def _openai(self, node: Node, found: Mapping[str, Node]) -> OpenAISettings:
+        if "base_url" not in found:
+            node.fail("the adapter openai needs 'base_url', such as https://api.openai.com/v1")
+            return OpenAISettings("", None)
+        headers: dict[str, str] = {}
+        for key, value in found["headers"].items(allow_empty=True) if "headers" in found else []:
+            if not _HEADER.fullmatch(key.text()):
+                key.fail("this is not a header's name")
+            headers[key.text()] = value.text()
+        return OpenAISettings(
+            base_url=found["base_url"].text(),
+            api_key_env=found["api_key_env"].text() if "api_key_env" in found else None,
+            organisation=found["organisation"].text() if "organisation" in found else None,
+            project=found["project"].text() if "project" in found else None,
+            headers=headers,
+            ca_file=str(self._path(found["ca_file"])) if "ca_file" in found else None,
+            proxy=found["proxy"].text() if "proxy" in found else None,
+            output_limit_field=found["output_limit_field"].one_of(_LIMIT_FIELDS)
+            if "output_limit_field" in found
+            else None,
+            max_connections=_integer(found, "max_connections", 256, 1, 100_000),
+        )
+
+    def _llama_cpp(self, node: Node, found: Mapping[str, Node]) -> LlamaCppSettings:
+        if ("file" in found) == ("hub" in found):
+            node.fail("the adapter llama_cpp needs either 'file' (a GGUF on this machine) or 'hub'")
+        return LlamaCppSettings(
+            file=self._path(found["file"]) if "file" in found else None,
+            hub=_hub(found["hub"]) if "hub" in found else None,
+            sha256=found["sha256"].text() if "sha256" in found else None,
+            threads=_integer(found, "threads", 0, 0, 1024),
+            gpu_layers=_integer(found, "gpu_layers", 0, -1, 10_000),
+            queue=_integer(found, "queue", 32, 1, 10_000),
+            logprobs=found["logprobs"].boolean() if "logprobs" in found else True,
+        )
+
+    def _routes(self, node: Node, targets: set[str]) -> tuple[Route, ...]:
+        routes: list[Route] = []
+        for key, value in node.items():
+            found = value.mapping(("targets", "rank"), ("targets",))
+            names: list[str] = []
+            for place, name in found["targets"].located_texts():
+                if name in targets:
+                    names.append(name)
+                else:
+                    place.fail(f"there is no target '{name}'", nearest(name, targets))
+            rank = found["rank"].one_of(("cost", "listed")) if "rank" in found else "cost"
+            routes.append(Route(key.text(), tuple(names), rank))
+        return tuple(routes)
+
+    def _path(self, node: Node) -> Path:
+        return self._base / node.text() if node.present else self._base
+
+    def _required_variable(self, node: Node | None) -> str | None:
+        """The value of the environment variable that the setting names. Named but not set is an error: falling back
+        to a file of its own would split the state of replicas that are meant to share it."""
+        if node is None:
+            return None
+        name = node.text()
+        value = self._environ.get(name)
+        if not value and self._needs_environment:
+            node.fail(f"the environment variable {name} is not set")
+        return value
+
+
+def _integer(found: Mapping[str, Node], key: str, default: int, least: int, most: int) -> int:
+    return found[key].integer(least, most) if key in found else default
+
+
+def _price(node: Node) -> Price:
+    found = node.mapping(("input", "output", "cached_input"), ("input", "output"))
+    scaled = {key: found[key].money() // 1000 for key in found}  # nano-dollars a million tokens → pico-dollars a token
+    return Price(scaled["input"], scaled["output"], scaled.get("cached_input", scaled["input"]))
+
+
+def _timeouts(node: Node | None) -> TimeoutSettings:
+    default = TimeoutSettings()
+    found = node.mapping(("connect", "first_event", "idle")) if node else {}
+    return TimeoutSettings(
+        connect=found["connect"].seconds() if "connect" in found else default.connect,
+        first_event=found["first_event"].seconds() if "first_event" in found else default.first_event,
+        idle=found["idle"].seconds() if "idle" in found else default.idle,
+    )
+
+
+def _hub(node: Node) -> HubFile:
+    found = node.mapping(("repo", "file", "sha256", "revision", "base_url"), ("repo", "file", "sha256"))
+    return HubFile(
+        repo=found["repo"].text(),
+        file=found["file"].text(),
+        sha256=found["sha256"].text(),
+        revision=found["revision"].text() if "revision" in found else "main",
+        base_url=found["base_url"].text() if "base_url" in found else "https://huggingface.co",
+    )
+

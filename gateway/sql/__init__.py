@@ -1,0 +1,11 @@
+"""Databases: engines for SQLite and PostgreSQL, migrations, and a writer thread that commits in groups.
+
+Sync engines on purpose: each store writes from one thread of its own, so that a group of operations shares one
+transaction and one fsync, and the event loop never waits for a disk.
+"""
+
+from gateway.sql.engine import open_engine, reading, reason
+from gateway.sql.migrate import migrate
+from gateway.sql.writer import BatchWriter, Writer, WriterClosed, WriterFull
+
+__all__ = ["BatchWriter", "Writer", "WriterClosed", "WriterFull", "migrate", "open_engine", "reading", "reason"]

@@ -1,0 +1,229 @@
+"""Prometheus metrics: one registry, one table of families, and one call per request.
+
+Labels come from closed worlds (configured ids, rule ids, error codes). Should that ever fail, a family stops at 1,000
+label sets and counts the rest under ``other``, so that no caller can fill the memory or smuggle text in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+
+from gateway.domain.decision import PolicyId
+from gateway.domain.errors import Code
+from gateway.domain.finding import DetectorState, Found
+from gateway.domain.money import NanoUsd, Usage
+from gateway.telemetry.values import REDACTED, clean
+
+Kind = TypeVar("Kind", Counter, Gauge, Histogram)
+
+MOST_LABEL_SETS: Final = 1000
+OTHER: Final = "other"
+NONE: Final = "none"
+
+_LONG: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
+_SHORT: Final = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+
+COUNTERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
+    "requests_total": ("Requests answered.", ("dialect", "target", "action", "level", "status")),
+    "tokens_total": ("Tokens as targets counted them.", ("target", "kind")),
+    "cost_usd_total": ("Cost in US dollars.", ("target", "app")),
+    "findings_total": ("Distinct values found in requests.", ("entity",)),
+    "decision_reasons_total": ("Times a rule had a say, or would have had.", ("rule", "mode")),
+    "detector_failures_total": ("Requests not wholly scanned.", ("reason",)),
+    "unsure_total": ("Requests handled as unsure.", ("reason",)),
+    "guard_refusals_total": ("Requests that the egress guard stopped.", ("target",)),
+    "budget_refusals_total": ("Requests refused for cost.", ("reason",)),
+    "retries_total": ("Attempts that failed and were followed by another.", ("target", "code")),
+    "fallbacks_total": ("Requests answered by another target than the first choice.", ("target",)),
+    "spans_dropped_total": ("Spans that a sink did not get.", ("sink",)),
+    "policy_reload_failures_total": ("Changed policy files that were refused.", ()),
+    "engine_restarts_total": ("Restarts of a local engine.", ("target",)),
+}
+GAUGES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
+    "in_flight": ("Requests being handled now.", ()),
+    "audit_queue": ("Audit records waiting to be written.", ()),
+    "selfprobe_ok": ("1 when the last self-probe was kept inside, otherwise 0.", ()),
+    "policy_info": ("Always 1; its labels name the policy in force.", ("hash", "version")),
+    "engine_up": ("1 when a local engine can take requests, otherwise 0.", ("target",)),
+    "engine_queue": ("Requests waiting in a local engine.", ("target",)),
+}
+HISTOGRAMS: Final[dict[str, tuple[str, tuple[str, ...], tuple[float, ...]]]] = {
+    "request_seconds": ("Seconds from request received to answer complete.", ("target",), _LONG),
+    "first_token_seconds": ("Seconds from request sent to the first event.", ("target",), _LONG),
+    "inspect_seconds": ("Seconds to inspect a request.", (), _SHORT),
+    "audit_append_seconds": ("Seconds until an audit record is durable.", (), _SHORT),
+}
+PREFIX: Final = "bailiwick_"
+"""Before each name above."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestObservation:
+    """What one request adds to the metrics. Times are seconds; an empty text or None means that it did not come to it.
+
+    `error` is the code of the answer; `reasons` and `would` are rule ids; `retries` are the target and error code of
+    each attempt that was followed by another; `fallback` says whether `target` was not the first choice.
+    """
+
+    dialect: str
+    status: int
+    seconds: float
+    target: str = ""
+    action: str = ""
+    level: str = ""
+    app: str = ""
+    error: Code | None = None
+    inspect_seconds: float | None = None
+    first_token_seconds: float | None = None
+    usage: Usage | None = None
+    cost: NanoUsd = NanoUsd(0)
+    found: tuple[Found, ...] = ()
+    detector: DetectorState = DetectorState.OK
+    unreadable: bool = False
+    redaction_incomplete: bool = False
+    reasons: tuple[str, ...] = ()
+    would: tuple[str, ...] = ()
+    retries: tuple[tuple[str, str], ...] = ()
+    fallback: bool = False
+
+
+class _Family(Generic[Kind]):
+    """A family whose label sets are looked up once; finding one again is one dictionary access."""
+
+    __slots__ = ("_children", "metric")
+
+    def __init__(self, metric: Kind) -> None:
+        self.metric: Kind = metric
+        self._children: dict[tuple[str, ...], Kind] = {}
+
+    def of(self, *labels: str) -> Kind:
+        return self._children.get(labels) or self._make(labels)
+
+    def _make(self, labels: tuple[str, ...]) -> Kind:
+        full = len(self._children) >= MOST_LABEL_SETS
+        safe = [OTHER if full or clean(text) == REDACTED else text or NONE for text in labels]
+        child: Kind = self.metric.labels(*safe) if labels else self.metric
+        if not full:
+            self._children[labels] = child
+        return child
+
+
+class Metrics:
+    """Every metric of one process. Safe to call from any thread."""
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series beside each counter, which nobody reads
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        GCCollector(registry=self._registry)
+        self._counters = {
+            name: _Family(Counter(PREFIX + name, text, labels, registry=self._registry))
+            for name, (text, labels) in COUNTERS.items()
+        }
+        self._gauges = {
+            name: _Family(Gauge(PREFIX + name, text, labels, registry=self._registry))
+            for name, (text, labels) in GAUGES.items()
+        }
+        self._histograms = {
+            name: _Family(Histogram(PREFIX + name, text, labels, registry=self._registry, buckets=buckets))
+            for name, (text, labels, buckets) in HISTOGRAMS.items()
+        }
+
+    def observe(self, seen: RequestObservation) -> None:
+        """Count one finished request; about 10 microseconds."""
+        count = self._counters
+        target = seen.target
+        count["requests_total"].of(seen.dialect, target, seen.action, seen.level, str(seen.status)).inc()
+        self._histograms["request_seconds"].of(target).observe(seen.seconds)
+        if seen.inspect_seconds is not None:
+            self._histograms["inspect_seconds"].of().observe(seen.inspect_seconds)
+        if seen.first_token_seconds is not None:
+            self._histograms["first_token_seconds"].of(target).observe(seen.first_token_seconds)
+        if seen.usage is not None:
+            self._count_tokens(target, seen.usage)
+        if seen.cost:
+            count["cost_usd_total"].of(target, seen.app).inc(seen.cost / 1e9)
+        for found in seen.found:
+            count["findings_total"].of(found.entity).inc(found.distinct)
+        for rule in seen.reasons:
+            count["decision_reasons_total"].of(rule, "enforce").inc()
+        for rule in seen.would:
+            count["decision_reasons_total"].of(rule, "audit").inc()
+        if seen.detector is not DetectorState.OK or seen.unreadable or seen.redaction_incomplete:
+            self._count_unsure(seen)
+        if seen.error is Code.EGRESS_REFUSED:
+            count["guard_refusals_total"].of(target).inc()
+        elif seen.error is Code.BUDGET_SPENT or seen.error is Code.COST_CAP:
+            count["budget_refusals_total"].of(seen.error.value).inc()
+        for failed, code in seen.retries:
+            count["retries_total"].of(failed, code).inc()
+        if seen.fallback:
+            count["fallbacks_total"].of(target).inc()
+
+    def _count_tokens(self, target: str, usage: Usage) -> None:
+        tokens = self._counters["tokens_total"]
+        tokens.of(target, "input").inc(usage.input_tokens)
+        tokens.of(target, "output").inc(usage.output_tokens)
+        if usage.cached_input_tokens:
+            tokens.of(target, "cached_input").inc(usage.cached_input_tokens)
+
+    def _count_unsure(self, seen: RequestObservation) -> None:
+        unsure = self._counters["unsure_total"]
+        if seen.detector is not DetectorState.OK:
+            self._counters["detector_failures_total"].of(seen.detector.value).inc()
+            unsure.of("detector_fails").inc()
+        if seen.unreadable:
+            unsure.of("unreadable_content").inc()
+        if seen.redaction_incomplete:
+            unsure.of("redaction_incomplete").inc()
+
+    def in_flight(self, change: int) -> None:
+        """`change` is 1 when a request comes and -1 when it is done."""
+        self._gauges["in_flight"].of().inc(change)
+
+    def audit_queue(self, records: int) -> None:
+        self._gauges["audit_queue"].of().set(records)
+
+    def audit_appended(self, seconds: float) -> None:
+        self._histograms["audit_append_seconds"].of().observe(seconds)
+
+    def spans_dropped(self, sink: str, spans: int) -> None:
+        """Fits `gateway.telemetry.export.Exporter(on_drop=…)`."""
+        self._counters["spans_dropped_total"].of(sink).inc(spans)
+
+    def selfprobe(self, ok: bool) -> None:
+        self._gauges["selfprobe_ok"].of().set(ok)
+
+    def policy_loaded(self, policy: PolicyId) -> None:
+        """The policy in force from now on; the one before is no longer shown."""
+        info = self._gauges["policy_info"].metric
+        info.clear()
+        info.labels(policy.short, str(policy.version)).set(1)
+
+    def policy_reload_failed(self) -> None:
+        self._counters["policy_reload_failures_total"].of().inc()
+
+    def engine(self, target: str, *, up: bool, queue: int) -> None:
+        """The present state of a local engine; `queue` is requests waiting in it."""
+        self._gauges["engine_up"].of(target).set(up)
+        self._gauges["engine_queue"].of(target).set(queue)
+
+    def engine_restarted(self, target: str) -> None:
+        self._counters["engine_restarts_total"].of(target).inc()
+
+    def render(self) -> tuple[bytes, str]:
+        """The metrics in Prometheus' text format, and its content type."""
+        return generate_latest(self._registry), CONTENT_TYPE_LATEST

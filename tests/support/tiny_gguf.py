@@ -1,0 +1,108 @@
+"""A real llama model of 0.4 MB with random weights, written as GGUF in a few milliseconds.
+
+It talks nonsense, but deterministic nonsense through the whole of llama.cpp: tokenizer, chat template, KV cache,
+samplers, grammars. Each byte is a token, so a token of output is one byte. Token 2 ends a turn.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+END_OF_TURN = 2
+_SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|pad|>")
+TEMPLATE = (
+    "{% for message in messages %}{% if message['role'] == 'user' and message['content'] == 'refuse' %}"
+    "{{ raise_exception('the roles are wrong') }}{% endif %}"
+    "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+_STRING, _ARRAY, _U32, _I32, _F32, _BOOL = 8, 9, 4, 5, 6, 7
+_ALIGNMENT = 32
+
+
+def write_tiny_gguf(path: Path, *, context_tokens: int = 512, template: str | None = TEMPLATE) -> Path:
+    """Write the model to `path`."""
+    width, heads, feed_forward, layers = 64, 4, 128, 2
+    vocabulary = [*_SPECIAL, *_byte_characters()]
+    entries: list[tuple[str, int, object]] = [
+        ("general.architecture", _STRING, "llama"),
+        ("general.name", _STRING, "tiny"),
+        ("llama.context_length", _U32, context_tokens),
+        ("llama.embedding_length", _U32, width),
+        ("llama.block_count", _U32, layers),
+        ("llama.feed_forward_length", _U32, feed_forward),
+        ("llama.attention.head_count", _U32, heads),
+        ("llama.attention.layer_norm_rms_epsilon", _F32, 1e-5),
+        ("tokenizer.ggml.model", _STRING, "gpt2"),
+        ("tokenizer.ggml.pre", _STRING, "gpt-2"),
+        ("tokenizer.ggml.tokens", _ARRAY, (_STRING, vocabulary)),
+        ("tokenizer.ggml.token_type", _ARRAY, (_I32, [3] * len(_SPECIAL) + [1] * 256)),
+        ("tokenizer.ggml.merges", _ARRAY, (_STRING, ["Ā ā"])),
+        ("tokenizer.ggml.bos_token_id", _U32, 0),
+        ("tokenizer.ggml.eos_token_id", _U32, END_OF_TURN),
+        ("tokenizer.ggml.add_bos_token", _BOOL, False),
+    ]
+    if template is not None:
+        entries.append(("tokenizer.chat_template", _STRING, template))
+    path.write_bytes(_file(entries, _tensors(len(vocabulary), width, feed_forward, layers)))
+    return path
+
+
+def _byte_characters() -> list[str]:
+    """GPT-2's printable stand-in for each byte."""
+    plain = {*range(33, 127), *range(161, 173), *range(174, 256)}
+    others = iter(range(256, 512))
+    return [chr(byte) if byte in plain else chr(next(others)) for byte in range(256)]
+
+
+def _tensors(vocabulary: int, width: int, feed_forward: int, layers: int) -> dict[str, np.ndarray]:
+    random = np.random.default_rng(7)
+
+    def weights(*shape: int, scale: float = 0.3) -> np.ndarray:
+        return (random.standard_normal(shape) * scale).astype(np.float32)
+
+    output = weights(vocabulary, width)
+    for token in range(vocabulary):
+        if not 32 <= token - len(_SPECIAL) < 127:
+            output[token] = 0  # so that greedy output is printable and does not end by itself
+    tensors = {"token_embd.weight": weights(vocabulary, width, scale=1.0), "output.weight": output}
+    tensors["output_norm.weight"] = np.ones(width, np.float32)
+    for layer in range(layers):
+        for norm in ("attn_norm", "ffn_norm"):
+            tensors[f"blk.{layer}.{norm}.weight"] = np.ones(width, np.float32)
+        for name in ("attn_q", "attn_k", "attn_v", "attn_output"):
+            tensors[f"blk.{layer}.{name}.weight"] = weights(width, width)
+        tensors[f"blk.{layer}.ffn_gate.weight"] = weights(feed_forward, width)
+        tensors[f"blk.{layer}.ffn_up.weight"] = weights(feed_forward, width)
+        tensors[f"blk.{layer}.ffn_down.weight"] = weights(width, feed_forward)
+    return tensors
+
+
+def _string(text: str) -> bytes:
+    data = text.encode()
+    return struct.pack("<Q", len(data)) + data
+
+
+def _value(kind: int, value: object) -> bytes:
+    if kind == _STRING:
+        return _string(str(value))
+    if kind == _ARRAY:
+        assert isinstance(value, tuple)
+        inner, items = value
+        return struct.pack("<IQ", inner, len(items)) + b"".join(_value(inner, item) for item in items)
+    return struct.pack({_U32: "<I", _I32: "<i", _F32: "<f", _BOOL: "<?"}[kind], value)
+
+
+def _file(entries: Sequence[tuple[str, int, object]], tensors: dict[str, np.ndarray]) -> bytes:
+    head = struct.pack("<4sIQQ", b"GGUF", 3, len(tensors), len(entries))
+    head += b"".join(_string(key) + struct.pack("<I", kind) + _value(kind, value) for key, kind, value in entries)
+    data = b""
+    for name, array in tensors.items():
+        dimensions = array.shape[::-1]
+        head += _string(name) + struct.pack(f"<I{len(dimensions)}QIQ", len(dimensions), *dimensions, 0, len(data))
+        data += array.tobytes() + b"\0" * (-array.nbytes % _ALIGNMENT)
+    return head + b"\0" * (-len(head) % _ALIGNMENT) + data
