@@ -52,7 +52,7 @@ _OPENAI = (
     "output_limit_field",
     "max_connections",
 )
-_LLAMA_CPP = ("file", "sha256", "hub", "threads", "gpu_layers", "queue", "logprobs")
+_LLAMA_CPP = ("file", "sha256", "hub", "threads", "gpu_layers", "queue")
 _LIMIT_FIELDS = ("max_completion_tokens", "max_tokens")
 _HEADER = re.compile(r"[A-Za-z0-9-]{1,64}")
 
@@ -117,27 +117,19 @@ class OpenAISettings:
 
 
 @dataclass(frozen=True, slots=True)
-class HubFile:
-    """A file on a model hub. `sha256` is required: it is what makes the file trusted."""
-
-    repo: str
-    file: str
-    sha256: str
-    revision: str = "main"
-    base_url: str = "https://huggingface.co"
-
-
-@dataclass(frozen=True, slots=True)
 class LlamaCppSettings:
-    """The model is at `file`, or fetched from `hub`. `threads` 0 and `gpu_layers` 0 take the defaults."""
+    """The model is at `path`, or is the `file` of the hub's repository `hub`, whose `sha256` is what makes it trusted.
+    `threads` 0 chooses by the cores there are; `gpu_layers` -1 means all; `queue` bounds the waiting requests."""
 
-    file: Path | None
-    hub: HubFile | None
+    path: Path | None
+    hub: str | None = None
+    file: str | None = None
+    revision: str = "main"
     sha256: str | None = None
+    base_url: str = "https://huggingface.co"
     threads: int = 0
     gpu_layers: int = 0
     queue: int = 32
-    logprobs: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +158,15 @@ class TargetSettings:
     timeouts: TimeoutSettings
     backend: OpenAISettings | LlamaCppSettings
 
+    @property
+    def adapter(self) -> str:
+        return "llama_cpp" if isinstance(self.backend, LlamaCppSettings) else "openai"
+
+    @property
+    def model_file(self) -> LlamaCppSettings | None:
+        """Where a local model's file comes from."""
+        return self.backend if isinstance(self.backend, LlamaCppSettings) else None
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -178,6 +179,11 @@ class Settings:
     scripted_cloud: bool
     targets: tuple[TargetSettings, ...]
     routes: tuple[Route, ...]
+
+    @property
+    def model_cache(self) -> Path:
+        """The folder for models fetched from a hub."""
+        return self.storage.folder / "models"
 
     def listening(self, host: str | None, port: int | None) -> Settings:
         """The same settings with another address to listen on, where one is given."""
@@ -341,14 +347,22 @@ class _Reader:
     def _llama_cpp(self, node: Node, found: Mapping[str, Node]) -> LlamaCppSettings:
         if ("file" in found) == ("hub" in found):
             node.fail("the adapter llama_cpp needs either 'file' (a GGUF on this machine) or 'hub'")
+        hub = (
+            found["hub"].mapping(("repo", "file", "sha256", "revision", "base_url"), ("repo", "file", "sha256"))
+            if "hub" in found
+            else {}
+        )
+        sha256 = hub.get("sha256") or found.get("sha256")
         return LlamaCppSettings(
-            file=self._path(found["file"]) if "file" in found else None,
-            hub=_hub(found["hub"]) if "hub" in found else None,
-            sha256=found["sha256"].text() if "sha256" in found else None,
+            path=self._path(found["file"]) if "file" in found else None,
+            hub=hub["repo"].text() if hub else None,
+            file=hub["file"].text() if hub else None,
+            revision=hub["revision"].text() if "revision" in hub else "main",
+            sha256=sha256.text() if sha256 is not None else None,
+            base_url=hub["base_url"].text() if "base_url" in hub else "https://huggingface.co",
             threads=_integer(found, "threads", 0, 0, 1024),
             gpu_layers=_integer(found, "gpu_layers", 0, -1, 10_000),
             queue=_integer(found, "queue", 32, 1, 10_000),
-            logprobs=found["logprobs"].boolean() if "logprobs" in found else True,
         )
 
     def _routes(self, node: Node, targets: set[str]) -> tuple[Route, ...]:
@@ -398,15 +412,3 @@ def _timeouts(node: Node | None) -> TimeoutSettings:
         first_event=found["first_event"].seconds() if "first_event" in found else default.first_event,
         idle=found["idle"].seconds() if "idle" in found else default.idle,
     )
-
-
-def _hub(node: Node) -> HubFile:
-    found = node.mapping(("repo", "file", "sha256", "revision", "base_url"), ("repo", "file", "sha256"))
-    return HubFile(
-        repo=found["repo"].text(),
-        file=found["file"].text(),
-        sha256=found["sha256"].text(),
-        revision=found["revision"].text() if "revision" in found else "main",
-        base_url=found["base_url"].text() if "base_url" in found else "https://huggingface.co",
-    )
-

@@ -10,10 +10,10 @@ import uvloop
 from gateway.cli.common import CliContext
 from gateway.settings import Settings
 
-_DEMO_PROMPTS = (
-    ("stays local", "My card 4242 4242 4242 4242 was charged twice for order 1234. Please help."),
-    ("pseudonymised", "Write a short reply to Anna Kowalski (anna.kowalski@example.com) about her refund."),
-    ("goes to the cheapest", "Give me three names for a blue sofa."),
+_PROMPTS = (
+    "My card 4242 4242 4242 4242 was charged twice for order 1234. Please help.",
+    "Write a short reply to Anna Kowalski (anna.kowalski@example.com) about her refund.",
+    "How do I reset my password?",
 )
 
 
@@ -24,7 +24,7 @@ _DEMO_PROMPTS = (
 def serve(context: CliContext, host: str | None, port: int | None) -> None:
     """Serve what the settings say, until SIGTERM; then finish what is in flight."""
     settings = context.settings().listening(host, port)
-    _run(settings, lambda url: click.echo(f"Bailiwick listens on {url}"))
+    _run(settings, lambda url, _: click.echo(f"Bailiwick listens on {url}"))
 
 
 @click.command()
@@ -34,13 +34,14 @@ def demo(context: CliContext, port: int | None) -> None:
     """Serve, with a key made for you and lines to try."""
     settings = context.settings().listening(None, port)
     key = _demo_key(settings)
-    _run(settings, lambda url: click.echo(_welcome(settings, url, key)))
+    click.echo("Starting: the detectors, the local model, the stores …")
+    _run(settings, lambda url, scripted: click.echo(_welcome(url, key, scripted)), wait_for_models=True)
 
 
-def _run(settings: Settings, announce: Callable[[str], None]) -> None:
+def _run(settings: Settings, announce: Callable[[str, str | None], None], *, wait_for_models: bool = False) -> None:
     from gateway.compose import run_gateway
 
-    uvloop.run(run_gateway(settings, announce))
+    uvloop.run(run_gateway(settings, announce, wait_for_models=wait_for_models))
 
 
 def _demo_key(settings: Settings) -> str:
@@ -61,24 +62,36 @@ def _demo_key(settings: Settings) -> str:
     return key
 
 
-def _welcome(settings: Settings, url: str, key: str) -> str:
+def _welcome(url: str, key: str, scripted: str | None) -> str:
+    """What a newcomer reads: lines that can be pasted as they are."""
+    card, names, plain = _PROMPTS
     lines = [
         "",
         click.style(f"Bailiwick listens on {url}", bold=True),
         "",
-        "Try it: a card number is answered by the local model and never leaves this machine.",
+        click.style("1. A card number is answered by the local model and never leaves this machine:", bold=True),
         "",
-        f"  curl -si {url}/v1/chat/completions -H 'authorization: Bearer {key}' \\",
-        "    -H 'content-type: application/json' \\",
-        f"""    -d '{{"model": "auto", "messages": [{{"role": "user", "content": "{_DEMO_PROMPTS[0][1]}"}}]}}'""",
+        f"curl -si {url}/v1/chat/completions -H 'authorization: Bearer {key}' \\",
+        "  -H 'content-type: application/json' \\",
+        f"""  -d '{{"model": "auto", "messages": [{{"role": "user", "content": "{card}"}}]}}'""",
         "",
-        "The same in Python, with OpenAI's SDK unchanged: names leave as pseudonyms and come back restored.",
+        click.style("2. Names leave as pseudonyms and come back restored. With OpenAI's SDK, unchanged:", bold=True),
         "",
-        "  from openai import OpenAI",
-        f'  client = OpenAI(base_url="{url}/v1", api_key="{key}")',
-        "  answer = client.chat.completions.create(",
-        '      model="auto", messages=[{"role": "user", "content": "' + _DEMO_PROMPTS[1][1] + '"}])',
-        "  print(answer.choices[0].message.content)",
+        "from openai import OpenAI",
+        f'client = OpenAI(base_url="{url}/v1", api_key="{key}")',
+        "answer = client.chat.completions.create(model=\"auto\", messages=[{",
+        f'    "role": "user", "content": "{names}"}}])',
+        "print(answer.choices[0].message.content)",
+        "",
+        click.style("3. What nothing protects goes to the cheapest target: try", bold=True),
+        f'   "{plain}"',
         "",
     ]
+    if scripted is not None:
+        lines += [
+            "No OPENAI_API_KEY is set, so a scripted cloud plays its part. What reached it, byte for byte:",
+            f"  curl -s '{scripted.removesuffix('/v1')}/received?format=text'",
+            "",
+        ]
+    lines += ["What was decided and why:  bailiwick audit tail · bailiwick trace list · bailiwick audit verify", ""]
     return "\n".join(lines)

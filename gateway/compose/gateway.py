@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+import orjson
+
 from gateway import __version__
-from gateway.audit.codec import to_json
+from gateway.audit.codec import encode
 from gateway.audit.mac import LogMac
 from gateway.audit.store import AuditStore
-from gateway.budgets.redis import RedisLedger
-from gateway.budgets.sql import SqlLedger
+from gateway.budgets.redis_ledger import RedisLedger
+from gateway.budgets.sql_ledger import SqlLedger
 from gateway.compose.targets import Backends, declared
 from gateway.compose.upkeep import Upkeep
 from gateway.dialects import openai_chat
@@ -52,6 +55,7 @@ from gateway.routing.breaker import Breaker
 from gateway.routing.latency import LatencyBook
 from gateway.routing.select import Selector
 from gateway.settings import Settings, TimeoutSettings
+from gateway.sql import open_engine
 from gateway.telemetry.export import Exporter, SpanSink
 from gateway.telemetry.logs import configure_logging
 from gateway.telemetry.metrics import Metrics
@@ -135,7 +139,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             limits=_limits(settings),
             problems=upkeep.problems,
             explain=_explainer(pipeline, policies),
-            encode=to_json,
+            encode=lambda record: orjson.loads(encode(record)),
             metrics=stores.metrics.render,
             created=int(time.time()),
         )
@@ -152,10 +156,17 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         )
 
 
-async def run_gateway(settings: Settings, announce: Callable[[str, Gateway], None]) -> None:
-    """Serve until a signal. `announce` is called with the gateway's URL once it listens."""
+async def run_gateway(
+    settings: Settings, announce: Callable[[str, str | None], None], *, wait_for_models: bool = False
+) -> None:
+    """Serve until a signal. `announce` is called once the gateway listens, with its URL and that of the scripted cloud,
+    if one stands in for a target. With `wait_for_models` it listens when the local models are loaded, not before."""
     configure_logging("json" if settings.telemetry.logs == "json" else "plain")
+    # Threads of the stores take the interpreter lock from a busy event loop after this many seconds, not 5 ms.
+    sys.setswitchinterval(0.0005)
     async with open_gateway(settings) as gateway:
+        if wait_for_models:
+            await gateway.upkeep.engines_settled()
 
         def drain() -> None:
             gateway.endpoint.draining = True
@@ -167,7 +178,7 @@ async def run_gateway(settings: Settings, announce: Callable[[str, Gateway], Non
             host,
             settings.server.port,
             drain_seconds=settings.server.drain,
-            on_listening=lambda port: announce(f"http://{shown}:{port}", gateway),
+            on_listening=lambda port: announce(f"http://{shown}:{port}", gateway.scripted_url),
             on_drain=drain,
         )
 
@@ -185,17 +196,19 @@ async def _open_stores(settings: Settings, stack: AsyncExitStack) -> _Stores:
     stack.push_async_callback(tracer.aclose)
     audit = AuditStore.open(storage.url("audit"))
     stack.push_async_callback(audit.aclose)
-    ledger = await _open_ledger(settings)
+    ledger = await _open_ledger(settings, stack)
     stack.push_async_callback(ledger.aclose)
     keys = SqlKeyStore.open(storage.url("identity"))
     stack.push_async_callback(keys.aclose)
     return _Stores(audit, ledger, keys, tracer, metrics)
 
 
-async def _open_ledger(settings: Settings) -> Ledger:
+async def _open_ledger(settings: Settings, stack: AsyncExitStack) -> Ledger:
     if settings.storage.redis_url is not None:
         return await RedisLedger.open(settings.storage.redis_url)
-    return await SqlLedger.open(settings.storage.url("budgets"))
+    engine = open_engine(settings.storage.url("budgets"), durable=True)
+    stack.callback(engine.dispose)
+    return await SqlLedger.open(engine)
 
 
 def _pipeline(
@@ -209,9 +222,7 @@ def _pipeline(
 ) -> tuple[Recorder, Pipeline]:
     clock = SystemClock()
     secret = load_secret(settings.storage.folder)
-    recorder = Recorder(
-        stores.audit, clock, LogMac(derive(secret, "audit-mac")), directory.routes.__contains__
-    )
+    recorder = Recorder(stores.audit, clock, LogMac(derive(secret, "audit-mac")).label, directory.routes.__contains__)
     purse = Purse(stores.ledger, clock)
     stack.push_async_callback(purse.drain)
     latency, breaker = LatencyBook(), Breaker(clock.monotonic)

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from adapters.llama_cpp.files import ModelFile, resolve
@@ -29,6 +30,7 @@ def targets_of(settings_path: Path) -> tuple[Target, ...]:
 
 def declared(settings: Settings) -> tuple[Target, ...]:
     """Raises `ConfigurationError` for a cloud target whose price nobody knows: its cost could not be bounded."""
+    day = datetime.now(UTC).date()
     return tuple(
         Target(
             id=target.id,
@@ -38,7 +40,7 @@ def declared(settings: Settings) -> tuple[Target, ...]:
             provider=target.provider,
             model=target.model,
             dialect=openai_chat.DIALECT,
-            price=_price(settings, target),
+            price=_price(settings, target, day),
             max_output_tokens=target.max_output_tokens,
             context_tokens=target.context_tokens,
             first_token=target.first_token,
@@ -47,10 +49,10 @@ def declared(settings: Settings) -> tuple[Target, ...]:
     )
 
 
-def _price(settings: Settings, target: TargetSettings) -> Price:
+def _price(settings: Settings, target: TargetSettings, day: date) -> Price:
     if target.price is not None:
         return target.price
-    known = price_of(target.provider, target.model)
+    known = price_of(target.provider, target.model, day, worst=True)
     if known is not None:
         return known
     if target.zone is Zone.LOCAL:
@@ -81,7 +83,7 @@ class Backends:
             stack.push_async_callback(provider.aclose)
 
     async def _local(self, settings: Settings, target: TargetSettings, backend: LlamaCppSettings) -> Provider:
-        path = await asyncio.to_thread(resolve, model_file(backend), settings.storage.folder / "models")
+        path = await asyncio.to_thread(resolve, ModelFile.of(backend), settings.model_cache)
         config = EngineConfig(
             name=target.model,
             model=path,
@@ -89,7 +91,6 @@ class Backends:
             threads=backend.threads,
             gpu_layers=backend.gpu_layers,
             queue=backend.queue,
-            logprobs=backend.logprobs,
         )
         engine = EngineSupervisor(config)
         await engine.start(wait=False)  # a large model loads while the gateway already serves; /readyz tells
@@ -121,15 +122,6 @@ class Backends:
             max_connections=backend.max_connections,
         )
         return OpenAICompatible(config)
-
-
-def model_file(backend: LlamaCppSettings) -> ModelFile:
-    if backend.hub is None:
-        return ModelFile(path=backend.file, sha256=backend.sha256)
-    hub = backend.hub
-    return ModelFile(
-        hub=hub.repo, file=hub.file, sha256=hub.sha256, revision=hub.revision, base_url=hub.base_url
-    )
 
 
 def output_limit_fields(settings: Settings) -> Mapping[str, str]:

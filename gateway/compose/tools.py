@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from gateway.domain.finding import Found
 from gateway.identity.keys import KeyTable
-from gateway.inspection.inspector import scan_found
+from gateway.inspection.offline import scan_found
 from gateway.settings import Settings
 
 

@@ -82,9 +82,7 @@ class Upkeep:
             await anyio.sleep(0.1)
 
     async def _watch_policy(self) -> None:
-        await watch(
-            self._policies, self._settings.policy, loaded=self._policy_loaded, refused=self._policy_refused
-        )
+        await watch(self._policies, self._settings.policy, loaded=self._policy_loaded, refused=self._policy_refused)
 
     def _policy_loaded(self, policy: PolicyId) -> None:
         self._metrics.policy_loaded(policy)
@@ -110,8 +108,8 @@ class Upkeep:
             await self._run_probe()
 
     async def _run_probe(self) -> None:
-        handling = self._policies.current.handling_action(Level.RESTRICTED)
-        result = await self._probe.run(handling)
+        strictest = self._policies.current.handling[Level.RESTRICTED]
+        result = await self._probe.run(leaving_is_allowed=strictest.cloud and not strictest.redact)
         self._metrics.selfprobe(result.ok)
         if not result.ok and result.problem != self._probe_problem:
             self._recorder.event("self-probe failed", self._policies.current.id.hash, result.problem)
@@ -123,7 +121,7 @@ class Upkeep:
             for target, engine in self._engines.items():
                 up = engine.state is EngineState.READY
                 stats = await engine.stats() if up else {}
-                self._metrics.engine(target, up=up, queue=int(stats.get("queued", 0)))
+                self._metrics.engine(target, up=up, queue=int(stats.get("waiting", 0)))
                 for _ in range(engine.restarts - self._restarts[target]):
                     self._metrics.engine_restarted(target)
                 self._restarts[target] = engine.restarts

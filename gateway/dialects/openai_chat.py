@@ -17,7 +17,7 @@ from gateway.domain.errors import Code, GatewayError, ProviderError
 from gateway.domain.grammar import Grammar
 from gateway.domain.money import Usage
 from gateway.domain.request import InferenceRequest
-from gateway.domain.tree import Json, JsonObject
+from gateway.domain.tree import Json, JsonObject, Path
 
 DIALECT: Final = "openai_chat"
 MAX_CHOICES = 128
@@ -357,3 +357,17 @@ def error_body(code: str, message: str, kind: str, *, param: str | None = None, 
 def error_frame(body: bytes) -> bytes:
     """An `error_body` as the last event of a stream that has already begun."""
     return sse.encode(body)
+
+
+def is_json_text(path: Path) -> bool:
+    """Is the string at this place of an answer JSON text? The arguments of a tool call are, even when cut short."""
+    return bool(path) and path[-1] == "arguments"
+
+
+def chunk_restorer(make: Callable[[bool], TextRestorer]) -> ChunkRestorer:
+    return ChunkRestorer(make)
+
+
+def stream_error(error: GatewayError, decision: str) -> bytes:
+    """The frame that ends a stream which broke after it began."""
+    return error_frame(error_body(error.code.value, error.public, "server_error", decision=decision))

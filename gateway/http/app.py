@@ -137,9 +137,7 @@ def _json(body: JsonObject, status: int = 200) -> Response[bytes]:
 
 def _answer(rendered: Rendered) -> Response[bytes]:
     headers = dict(rendered.headers)
-    return Response(
-        rendered.body, status_code=rendered.status, media_type=headers.pop("content-type"), headers=headers
-    )
+    return Response(rendered.body, status_code=rendered.status, media_type=headers.pop("content-type"), headers=headers)
 
 
 def _gateway_error(_: Request[Any, Any, Any], error: GatewayError) -> Response[bytes]:

@@ -37,9 +37,7 @@ _EVENTS = {"content-type": "text/event-stream; charset=utf-8", "cache-control": 
 class ChatEndpoint:
     """Counts what is in flight, so that a gateway that drains or is full says so at once."""
 
-    def __init__(
-        self, pipeline: Pipeline, keys: KeyStore, limits: Limits, on_change: Callable[[int], None]
-    ) -> None:
+    def __init__(self, pipeline: Pipeline, keys: KeyStore, limits: Limits, on_change: Callable[[int], None]) -> None:
         self._on_change = on_change
         self._pipeline = pipeline
         self._keys = keys

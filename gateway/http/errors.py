@@ -66,5 +66,5 @@ def render(error: GatewayError, decision: str | None, headers: Mapping[str, str]
     if isinstance(error, ProviderError) and error.answer is not None and error.status is not None:
         return Rendered(error.status, answer_headers, error.answer)
     kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
-    body = openai_chat.error_body(error.code.value, error.public, kind, error.param, decision)
+    body = openai_chat.error_body(error.code.value, error.public, kind, param=error.param, decision=decision)
     return Rendered(status, answer_headers, body)

@@ -114,7 +114,7 @@ class Dispatcher:
         assert exchange.request is not None
         hide = [f for f in inspection.findings if decision.hides(f.span.entity, f.span.percent)]
         with exchange.trace.step("redact"):
-            return self._redactor.redact(exchange.request.body, hide, exchange.caller.tenant)
+            return self._redactor.redact(exchange.request.body, hide, exchange.caller.tenant, exchange.dialect.GRAMMAR)
 
     def _wait(self, failed: ProviderError, attempt_here: int) -> float | None:
         """Seconds before the same target is tried again; None when it should not be."""

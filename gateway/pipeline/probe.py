@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import orjson
 
-from gateway.domain.decision import Action
 from gateway.domain.errors import GatewayError
 from gateway.domain.finding import DetectorState
 from gateway.domain.request import Caller, Hints
@@ -32,22 +31,20 @@ class ProbeResult:
 
 
 class SelfProbe:
-    """`strictest` is what the policy says of restricted data: where it says *allow*, leaving is no defect."""
-
     def __init__(self, pipeline: Pipeline, directory: Directory, dialect: Dialect) -> None:
         self._pipeline = pipeline
         self._directory = directory
         self._dialect = dialect
 
-    async def run(self, strictest: Action) -> ProbeResult:
-        """Probe every model name once."""
+    async def run(self, leaving_is_allowed: bool) -> ProbeResult:
+        """Probe every model name once. `leaving_is_allowed` where the policy lets restricted data go in clear."""
         for route in self._directory.routes:
-            problem = await self._probe(route, strictest)
+            problem = await self._probe(route, leaving_is_allowed)
             if problem:
                 return ProbeResult(problem)
         return ProbeResult("")
 
-    async def _probe(self, route: str, strictest: Action) -> str:
+    async def _probe(self, route: str, leaving_is_allowed: bool) -> str:
         body = orjson.dumps({"model": route, "messages": [{"role": "user", "content": _TEXT}]})
         exchange = self._pipeline.begin(_CALLER, Hints(), self._dialect, body)
         try:
@@ -61,6 +58,6 @@ class SelfProbe:
         if not inspection.findings:
             return "the detector found nothing in the probe"
         leaves = [c.target.id for c in plan.candidates if c.target.zone is Zone.CLOUD]
-        if leaves and not decision.redact and strictest is not Action.ALLOW:
+        if leaves and not decision.redact and not leaving_is_allowed:
             return f"the probe would leave in clear to {leaves[0]}"
         return ""

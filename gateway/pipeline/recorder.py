@@ -43,9 +43,7 @@ class Recorder:
             **self._why(exchange),
         )
 
-    def attempt_failed(
-        self, exchange: Exchange, attempt: Attempt, error: GatewayError | None, cost: NanoUsd
-    ) -> None:
+    def attempt_failed(self, exchange: Exchange, attempt: Attempt, error: GatewayError | None, cost: NanoUsd) -> None:
         """One try came to nothing; another may follow. Without an error the client left while it waited."""
         self._audit.submit(
             AuditRecord(

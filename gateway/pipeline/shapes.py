@@ -52,7 +52,7 @@ class Redacted(Protocol):
 
 
 class Redactor(Protocol):
-    def redact(self, tree: JsonObject, findings: Sequence[Finding], tenant: str) -> Redacted: ...
+    def redact(self, tree: JsonObject, findings: Sequence[Finding], tenant: str, grammar: Grammar) -> Redacted: ...
 
 
 class ChunkTransform(Protocol):

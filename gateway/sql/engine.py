@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
@@ -77,7 +77,8 @@ def _open_sqlite(url: URL, durable: bool, create: bool) -> Engine:
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         deferred = connection.get_execution_options().get(_DEFERRED)
-        driver: sqlite3.Connection = connection.connection.driver_connection  # past SQLAlchemy: a fifth of the time
+        # Past SQLAlchemy's own execution, which takes five times as long.
+        driver = cast(sqlite3.Connection, connection.connection.driver_connection)
         try:
             driver.execute("BEGIN" if deferred else "BEGIN IMMEDIATE")
         except sqlite3.Error as error:

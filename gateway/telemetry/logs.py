@@ -27,6 +27,7 @@ _logger = logging.getLogger(__name__)
 Style: TypeAlias = Literal["json", "plain"]
 
 OURS: Final = ("gateway", "adapters")
+OURS_PREFIXES: Final = tuple(f"{name}." for name in OURS)
 QUIET: Final = (
     "aiohttp",
     "alembic",
@@ -140,6 +141,9 @@ def _line(record: logging.LogRecord) -> dict[str, Value]:
 def _event(record: logging.LogRecord) -> str:
     if hasattr(record, _FIELDS):
         return str(record.msg)
+    if record.name.startswith(OURS_PREFIXES) and isinstance(record.args, tuple):
+        # Our own modules log fixed sentences; what they fill in is checked like a field.
+        return str(record.msg) % tuple(clean(argument) for argument in record.args)
     template = record.msg
     if isinstance(template, str) and template and "\n" not in template:
         source = "".join(linecache.getlines(record.pathname))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import hashlib
 import json
@@ -377,6 +378,37 @@ async def test_a_caller_who_stops_at_the_end_keeps_the_connection(
                 if event == End():
                     break
     assert cloud.counters.connections == 1
+
+
+@pytest.mark.parametrize(("pause", "connections"), [(0.05, 1), (5.0, 2)])
+async def test_what_follows_the_end_mark_is_waited_for_a_little(pause: float, connections: int) -> None:
+    """A server that ends the HTTP body a moment after its end mark keeps its connection, one that dawdles loses it."""
+    opened = 0
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal opened
+        opened += 1
+        for _ in range(2):
+            try:
+                await reader.readuntil(b"\r\n\r\n")
+            except asyncio.IncompleteReadError:
+                break
+            await reader.readexactly(len(call(stream=True).body))
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
+            writer.write(b"e\r\ndata: [DONE]\n\n\r\n")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(reader.read(1), pause)
+                break
+            writer.write(b"0\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    provider = OpenAICompatible(OpenAICompatibleConfig(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"))
+    for _ in range(2):
+        assert await events(provider, call(stream=True)) == [End()]
+    assert opened == connections
+    await provider.aclose()
+    server.close()
 
 
 async def test_closing_a_stream_closes_the_connection(provider: OpenAICompatible, cloud: ScriptedCloud) -> None:

@@ -17,6 +17,7 @@ STREAMS: list[tuple[str, bytes, list[tuple[str, bytes]]]] = [
     ("crlf", b"data: 1\r\n\r\ndata: 2\r\n\r\n", [("", b"1"), ("", b"2")]),
     ("cr", b"data: 1\r\rdata: 2\r\r", [("", b"1"), ("", b"2")]),
     ("mixed line ends", b"data: 1\r\n\ndata: 2\n\r\ndata: 3\r\r\n", [("", b"1"), ("", b"2"), ("", b"3")]),
+    ("cr within an event", b"data: 1\rdata: 2\n\n", [("", b"1\n2")]),
     ("several lines", b"data: 1\ndata: 2\n\n", [("", b"1\n2")]),
     ("an event of several lines among others", b"data: 1\n\ndata: 2\ndata: 3\n\n", [("", b"1"), ("", b"2\n3")]),
     ("comment", b": hello\n\ndata: 1\n\n", [("", b"1")]),

@@ -14,9 +14,7 @@ depends_on = None
 def upgrade() -> None:
     op.create_table(
         "audit_records",
-        sa.Column(
-            "seq", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=False
-        ),
+        sa.Column("seq", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=False),
         sa.Column("decision", sa.String(96), nullable=False),
         sa.Column("kind", sa.String(16), nullable=False),
         sa.Column("at", sa.BigInteger, nullable=False),

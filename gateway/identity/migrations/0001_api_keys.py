@@ -33,9 +33,7 @@ def upgrade() -> None:
     raise_version = "UPDATE api_keys_version SET version = version + 1 WHERE id = 1"
     if op.get_context().dialect.name == "sqlite":
         for verb in ("INSERT", "UPDATE", "DELETE"):
-            op.execute(
-                f"CREATE TRIGGER api_keys_{verb.lower()} AFTER {verb} ON api_keys BEGIN {raise_version}; END"
-            )
+            op.execute(f"CREATE TRIGGER api_keys_{verb.lower()} AFTER {verb} ON api_keys BEGIN {raise_version}; END")
     else:
         op.execute(
             "CREATE FUNCTION api_keys_changed() RETURNS trigger LANGUAGE plpgsql AS "

@@ -1,0 +1,101 @@
+"""``python -m adapters.llama_cpp``: the engine process. Started by `EngineSupervisor`; not meant for people.
+
+Standard output carries one frame, READY or FAILED. The process ends when its standard input closes or its parent
+changes, so it never outlives the gateway, even one that was killed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import select
+import sys
+import threading
+import time
+from pathlib import Path
+
+import orjson
+
+from adapters.llama_cpp.engine import Identity, bind, serve
+from adapters.llama_cpp.failures import LoadFailed
+from adapters.llama_cpp.frames import Kind, encode
+from adapters.llama_cpp.scheduler import Scheduler
+
+_PARENT_CHECK_SECONDS = 1.0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m adapters.llama_cpp", description=__doc__)
+    parser.add_argument("--model", type=Path, required=True, help="the GGUF file")
+    parser.add_argument("--socket", type=Path, required=True, help="where to listen")
+    parser.add_argument("--name", required=True, help="the model name in answers")
+    parser.add_argument("--context", type=int, default=0, help="tokens; 0: as the model was trained")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--batch", type=int, default=128, help="prompt tokens per step")
+    parser.add_argument("--gpu-layers", type=int, default=0, help="-1: all")
+    parser.add_argument("--queue", type=int, default=32, help="waiting requests at most")
+    parser.add_argument("--nice", type=int, default=0)
+    return parser.parse_args()
+
+
+def _end_with_parent(socket_path: Path) -> None:
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            readable, _, _ = select.select([sys.stdin.fileno()], [], [], _PARENT_CHECK_SECONDS)
+            if readable and not os.read(sys.stdin.fileno(), 1024):
+                break
+        with contextlib.suppress(OSError):
+            socket_path.unlink(missing_ok=True)
+            socket_path.parent.rmdir()  # the supervisor's private folder, which nobody else can remove now
+        os._exit(0)
+
+    threading.Thread(target=watch, name="parent-watch", daemon=True).start()
+
+
+def _report(kind: Kind, payload: dict[str, object]) -> None:
+    sys.stdout.buffer.write(encode(kind, orjson.dumps(payload)))
+    sys.stdout.buffer.flush()
+
+
+def _run(options: argparse.Namespace) -> None:
+    def load() -> tuple[Scheduler, Identity]:
+        from adapters.llama_cpp.model import LoadedModel  # here, so that a missing library is reported, not raised
+
+        started = time.monotonic()
+        model = LoadedModel(options.model, options.context, options.threads, options.batch, options.gpu_layers)
+        identity = Identity(options.name, model.context_tokens, round(time.monotonic() - started, 3))
+        return Scheduler(model, options.name, options.queue), identity
+
+    def announce(identity: Identity, seconds: float) -> None:
+        _report(Kind.READY, {"context_tokens": identity.context_tokens, "seconds": round(seconds, 3)})
+
+    asyncio.run(serve(bind(options.socket), load, announce))
+
+
+def main() -> int:
+    options = _arguments()
+    _end_with_parent(options.socket)
+    os.nice(options.nice)
+    sys.setswitchinterval(0.0005)  # the socket thread should not wait 5 ms for the GIL while tokens are sampled
+    try:
+        _run(options)
+    except ImportError as error:
+        _report(Kind.FAILED, {"message": f"the llama-cpp-python library does not load: {error}"})
+        return 1
+    except LoadFailed as error:
+        _report(Kind.FAILED, {"message": f"llama.cpp cannot load it: {error}"})
+        return 1
+    except Exception as error:  # the border of the process: the supervisor tells the operator
+        _report(Kind.FAILED, {"message": f"{type(error).__name__}: {error}"})
+        return 1
+    finally:
+        options.socket.unlink(missing_ok=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,108 @@
+"""Every text in a JSON tree: strings, long numbers, unknown member names, and JSON inside strings."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from gateway.domain.errors import Code, GatewayError
+from gateway.domain.grammar import ControlNode, Grammar
+from gateway.domain.tree import Embedded, Json, JsonObject, KeyOf, Leaf, Path
+from gateway.inspection import embedded
+
+MIN_DIGITS = 7
+"""A number with fewer digits identifies nobody and is not looked at."""
+
+MIN_BLOB = 512
+"""Characters of unbroken base64 alphabet from which a string is taken for encoded bytes that nobody can read."""
+
+_BLOB = re.compile(rf"[A-Za-z0-9+/_-]{{{MIN_BLOB},}}+={{0,2}}")
+_DATA_URL = re.compile(r"data:[^,\s]{0,200};base64,", re.IGNORECASE)
+_SMALL = 10 ** (MIN_DIGITS - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """The leaves in document order, and how many parts or blobs no detector can read."""
+
+    leaves: tuple[Leaf, ...]
+    unreadable: int
+
+
+def leaves(tree: JsonObject, grammar: Grammar) -> Walk:
+    """All texts of `tree`. Raises `GatewayError(INVALID_REQUEST)` for a tree deeper than 100 levels."""
+    walker = _Walker(grammar)
+    walker.member(tree, (), grammar.root, 0, 0)
+    return Walk(tuple(walker.found), walker.unreadable)
+
+
+class _Walker:
+    """Bounded recursion: `depth` counts levels since the last border, `nesting` the strings parsed as JSON."""
+
+    __slots__ = ("found", "grammar", "unreadable")
+
+    def __init__(self, grammar: Grammar) -> None:
+        self.grammar = grammar
+        self.found: list[Leaf] = []
+        self.unreadable = 0
+
+    def member(self, value: Json, path: Path, node: ControlNode | None, depth: int, nesting: int) -> None:
+        if isinstance(value, str):
+            if node is None or not node.permits(value):
+                self._string(value, path, nesting)
+        elif isinstance(value, dict):
+            self._object(value, path, node, depth + 1, nesting)
+        elif isinstance(value, list):
+            self._list(value, path, node, depth + 1, nesting)
+        elif isinstance(value, float) or (isinstance(value, int) and abs(value) >= _SMALL):
+            text = embedded.number_text(value)
+            if sum(map(str.isdigit, text)) >= MIN_DIGITS:
+                self.found.append(Leaf(path, text))
+
+    def _object(
+        self, value: JsonObject, path: Path, node: ControlNode | None, depth: int, nesting: int
+    ) -> None:
+        _check_depth(depth)
+        names = self.grammar.names
+        known = node.members if node is not None else None
+        for name, item in value.items():
+            if name not in names and name:
+                self.found.append(Leaf((*path, KeyOf(name)), name))
+                self._blob(name)
+            self.member(item, (*path, name), known.get(name) if known else None, depth, nesting)
+
+    def _list(self, value: list[Json], path: Path, node: ControlNode | None, depth: int, nesting: int) -> None:
+        _check_depth(depth)
+        item_node = node.item if node is not None else None
+        if nesting == 0 and path and path[-1] == "content":
+            readable = self.grammar.readable_parts
+            self.unreadable += sum(
+                1
+                for part in value
+                if not isinstance(part, str) and not (isinstance(part, dict) and part.get("type") in readable)
+            )
+        for position, item in enumerate(value):
+            self.member(item, (*path, position), item_node, depth, nesting)
+
+    def _string(self, text: str, path: Path, nesting: int) -> None:
+        if not text:
+            return
+        inner = embedded.parse(text) if nesting < embedded.MAX_NESTING else None
+        if inner is not None:
+            self.member(inner, (*path, Embedded.JSON), None, 0, nesting + 1)
+            return
+        self.found.append(Leaf(path, text))
+        self._blob(text)
+
+    def _blob(self, text: str) -> None:
+        if (";base64," in text and _DATA_URL.search(text)) or (
+            len(text) >= MIN_BLOB and any(len(word) >= MIN_BLOB and _BLOB.search(word) for word in text.split())
+        ):
+            self.unreadable += 1
+
+
+def _check_depth(depth: int) -> None:
+    if depth > embedded.MAX_DEPTH:
+        raise GatewayError(
+            Code.INVALID_REQUEST, f"The request is nested more than {embedded.MAX_DEPTH} levels deep."
+        )

@@ -1,0 +1,111 @@
+"""Effects: what each matching thing adds to a decision, with the words for it made once, ahead of any request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from gateway.domain.decision import Action, Gate, Hidden, Level, Reason
+from gateway.domain.money import NanoUsd, in_usd
+from gateway.policy.schema import Outcome, Rule
+
+_GATES = {Action.BLOCK: Gate.BLOCK, Action.REQUIRE_APPROVAL: Gate.REQUIRE_APPROVAL}
+_UNSURE_SUBJECTS = {
+    "detector_fails": "what could not be inspected",
+    "unreadable_content": "content that no detector can read",
+    "redaction_incomplete": "what could not be hidden completely",
+    "no_target_left": "a request that no target may receive",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """A schema `Outcome`, ready to be joined. `local_words` says why a cloud is out, where it is; `redact` holds
+    the data types to hide; money is nano-dollars, `first_token` seconds."""
+
+    reason: Reason
+    local_words: str
+    gate: Gate
+    cloud: bool
+    regions: frozenset[str] | None
+    redact: frozenset[str]
+    provider_must_have: frozenset[str]
+    cost_cap: NanoUsd | None
+    first_token: float | None
+    tell_user: str
+
+
+def of_handling(level: Level, outcome: Outcome, all_types: frozenset[str]) -> Effect:
+    where = f"handling.{level.word}"
+    return _effect(Reason(where, words(outcome)), _may_only(f"{level.word} data", where), outcome, all_types)
+
+
+def of_unsure(key: str, action: Action) -> Effect:
+    where = f"if_unsure.{key}"
+    outcome = Outcome(action)
+    return _effect(Reason(where, words(outcome)), _may_only(_UNSURE_SUBJECTS[key], where), outcome, frozenset())
+
+
+def of_spent_budget(action: Action) -> Effect:
+    outcome = Outcome(action)
+    reason = Reason("limits.when_spent", words(outcome), "The app's budget of the day is spent")
+    return _effect(reason, _may_only("requests of an app whose budget is spent", reason.rule), outcome, frozenset())
+
+
+def of_rule(rule: Rule, all_types: frozenset[str]) -> Effect:
+    reason = Reason(rule.id, words(rule.then), rule.why)
+    return _effect(reason, f"{rule.id} permits local targets only", rule.then, all_types)
+
+
+def merge_hidden(groups: Iterable[tuple[Hidden, ...]]) -> tuple[Hidden, ...]:
+    """Every entity once, at the least confidence from which any group hides it, in the order of their names."""
+    least: dict[str, int] = {}
+    for group in groups:
+        for hidden in group:
+            least[hidden.entity] = min(hidden.percent, least.get(hidden.entity, 100))
+    return tuple(Hidden(entity, percent) for entity, percent in sorted(least.items()))
+
+
+def words(outcome: Outcome) -> str:
+    """The outcome as a person reads it, such as ``redact; regions EU, US``."""
+    parts = [] if outcome.action is Action.ALLOW else [outcome.action.value]
+    if outcome.redact:
+        parts.append(f"hide {', '.join(outcome.redact)}")
+    if outcome.regions is not None:
+        parts.append(f"regions {', '.join(outcome.regions)}")
+    if outcome.provider_must_have:
+        parts.append(f"provider must have {', '.join(outcome.provider_must_have)}")
+    if outcome.cost_per_request is not None:
+        parts.append(cost_words(outcome.cost_per_request))
+    if outcome.first_token is not None:
+        parts.append(latency_words(outcome.first_token))
+    if outcome.tell_user and not parts:
+        parts.append("tell the user")
+    return "; ".join(parts) or Action.ALLOW.value
+
+
+def cost_words(cap: NanoUsd) -> str:
+    return f"at most {in_usd(cap)} USD per request"
+
+
+def latency_words(seconds: float) -> str:
+    return f"first token within {seconds:g} s"
+
+
+def _may_only(subject: str, where: str) -> str:
+    return f"{subject} may only go to local targets ({where})"
+
+
+def _effect(reason: Reason, local_words: str, outcome: Outcome, all_types: frozenset[str]) -> Effect:
+    return Effect(
+        reason=reason,
+        local_words=local_words,
+        gate=_GATES.get(outcome.action, Gate.ALLOW),
+        cloud=outcome.action is not Action.LOCAL_ONLY,
+        regions=None if outcome.regions is None else frozenset(outcome.regions),
+        redact=all_types if outcome.redact is None else frozenset(outcome.redact),
+        provider_must_have=frozenset(outcome.provider_must_have),
+        cost_cap=outcome.cost_per_request,
+        first_token=outcome.first_token,
+        tell_user=outcome.tell_user,
+    )

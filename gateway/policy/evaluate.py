@@ -1,0 +1,278 @@
+"""The decision: a pure function of a policy, the facts and the targets. No clock, no input or output, no log.
+
+Every rule that matches applies, the strictest outcome wins. Joining is *max*, *and*, intersection, union and *min*,
+so no order of rules can matter and no rule can loosen what another asks for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+
+from gateway.domain.decision import (
+    Action,
+    BudgetState,
+    Decision,
+    Facts,
+    Gate,
+    Hidden,
+    Level,
+    Reason,
+    TargetVerdict,
+)
+from gateway.domain.finding import DetectorState, Found
+from gateway.domain.money import NanoUsd
+from gateway.domain.target import Target, Zone
+from gateway.policy.compile import CompiledLine, CompiledPolicy
+from gateway.policy.effects import Effect, cost_words, latency_words, merge_hidden
+
+
+def evaluate(policy: CompiledPolicy, facts: Facts, targets: Sequence[Target]) -> Decision:
+    """Decide about one request; `targets` are those that could answer it, and each gets a verdict, in their order.
+
+    Cost and latency are not judged here: `cost_cap` and `first_token` are bounds for whoever ranks the targets.
+    """
+    present = present_types(policy, facts.found)
+    found_level = level_of(policy, facts.found, present)
+    level = found_level if facts.min_level is None else max(found_level, facts.min_level)
+    matched, lifted = _matching(policy, facts, level, present)
+
+    enforced = _unsure(policy, facts)
+    trial: list[Reason] = []
+    rules = []
+    while matched:
+        lowest = matched & -matched
+        matched ^= lowest
+        rule = policy.rules[lowest.bit_length() - 1]
+        if not rule.audit:
+            rules.append(rule.effect)
+        elif rule.until is None or facts.as_of <= rule.until:
+            trial.append(rule.effect.reason)
+    if policy.source.audit:
+        skipped = [policy.handling[level], *rules]
+        trial = [effect.reason for effect in skipped if effect.reason.effect != Action.ALLOW.value] + trial
+        lifted = []
+    else:
+        enforced = [policy.handling[level], *enforced, *rules]
+
+    join = _Join(policy, enforced)
+    reasons = [effect.reason for effect in enforced]
+    reasons += lifted
+    if facts.min_level is not None and level > found_level:
+        reasons.append(Reason("caller.min_level", f"level {level.word}", "Asked for by the caller"))
+    if facts.max_cost is not None or facts.max_first_token is not None:
+        reasons += join.tighten(facts.max_cost, facts.max_first_token)
+    verdicts = tuple([join.verdict(target) for target in targets])
+    if join.gate is Gate.ALLOW and not any(verdict.permitted for verdict in verdicts):
+        left = policy.unsure["no_target_left"]
+        join.add(left)
+        reasons.append(left.reason)
+    redact = join.hidden()
+    return Decision(
+        policy=policy.id,
+        level=level,
+        action=join.action(redact),
+        gate=join.gate,
+        cloud=join.cloud,
+        regions=join.regions,
+        redact=redact,
+        provider_must_have=join.provider_must_have,
+        cost_cap=join.cost_cap,
+        day_limit=policy.source.limits.per_app_per_day,
+        first_token=join.first_token,
+        tell_user=tuple(join.tell_user),
+        reasons=tuple(reasons),
+        would=tuple(trial),
+        targets=verdicts,
+    )
+
+
+def present_types(policy: CompiledPolicy, found: Sequence[Found]) -> int:
+    """The mask of the data types of which at least one value was found, confidently enough."""
+    present = 0
+    entities = policy.entities
+    for item in found:
+        for bit, percent in entities.get(item.entity, ()):
+            if item.percent >= percent and item.distinct > 0:
+                present |= bit
+    return present
+
+
+def level_of(policy: CompiledPolicy, found: Sequence[Found], present: int) -> Level:
+    """The highest level with a true line; public where there is none."""
+    if present:
+        for level, lines in policy.levels:
+            for line in lines:
+                if holds(line, found, present):
+                    return level
+    return Level.PUBLIC
+
+
+def holds(line: CompiledLine, found: Sequence[Found], present: int) -> bool:
+    """Is this line true?"""
+    if line.every:
+        if present & line.types != line.types:
+            return False
+    elif not present & line.types:
+        return False
+    return line.at_least == 1 or min([counted(found, part) for part in line.parts]) >= line.at_least
+
+
+def counted(found: Sequence[Found], least: Mapping[str, int]) -> int:
+    """How many distinct values of the entities in `least` were found with at least the percent given there."""
+    return sum([item.distinct for item in found if item.percent >= least.get(item.entity, 101)])
+
+
+def _matching(policy: CompiledPolicy, facts: Facts, level: Level, present: int) -> tuple[int, list[Reason]]:
+    """The mask of the rules that match and are not lifted, and the reasons of what was lifted."""
+    index = policy.index
+    matched = index.every & index.by_level[level]
+    for getter, masks, everybody_else in index.names:
+        matched &= masks.get(getter(facts), everybody_else)
+    allowed = index.any_data
+    for bit, mask in index.by_type:
+        if present & bit:
+            allowed |= mask
+    matched &= allowed
+    for tokens, mask in index.over_tokens:
+        if facts.prompt_tokens <= tokens:
+            matched &= ~mask
+    lifted: list[Reason] = []
+    if matched:
+        remaining = matched
+        for waiver in policy.waivers:
+            applies = matched & waiver.lifts and facts.as_of <= waiver.expires
+            if applies and all(getter(facts) in names for getter, names in waiver.who):
+                remaining &= ~waiver.lifts
+                lifted.append(waiver.reason)
+        matched = remaining
+    return matched, lifted
+
+
+def _unsure(policy: CompiledPolicy, facts: Facts) -> list[Effect]:
+    effects = []
+    if facts.detector is not DetectorState.OK:
+        effects.append(policy.unsure["detector_fails"])
+    if facts.unreadable:
+        effects.append(policy.unsure["unreadable_content"])
+    if facts.redaction_incomplete:
+        effects.append(policy.unsure["redaction_incomplete"])
+    if facts.budget is BudgetState.SPENT:
+        effects.append(policy.spent)
+    return effects
+
+
+@lru_cache(maxsize=1024)
+def _permitted(target: str) -> TargetVerdict:
+    """The same value each time; making a frozen dataclass anew costs as much as the rest of a verdict."""
+    return TargetVerdict(target, True)
+
+
+class _Join:
+    """The point in the lattice reached so far. Lives for one evaluation; `add` can only move it towards stricter."""
+
+    __slots__ = (
+        "_effects",
+        "_policy",
+        "_redact",
+        "cloud",
+        "cost_cap",
+        "first_token",
+        "gate",
+        "provider_must_have",
+        "regions",
+        "tell_user",
+    )
+
+    def __init__(self, policy: CompiledPolicy, effects: Sequence[Effect]) -> None:
+        self._policy = policy
+        self._effects: list[Effect] = []
+        self._redact: frozenset[str] = frozenset()
+        self.gate = Gate.ALLOW
+        self.cloud = True
+        self.regions: frozenset[str] | None = None
+        self.provider_must_have: frozenset[str] = frozenset()
+        self.cost_cap = policy.source.limits.per_request
+        self.first_token = policy.source.limits.first_token
+        self.tell_user: list[str] = []
+        for effect in effects:
+            self.add(effect)
+
+    def add(self, effect: Effect) -> None:
+        self._effects.append(effect)
+        if effect.gate > self.gate:
+            self.gate = effect.gate
+        if not effect.cloud:
+            self.cloud = False
+        if effect.regions is not None:
+            self.regions = effect.regions if self.regions is None else self.regions & effect.regions
+        if effect.redact:
+            self._redact |= effect.redact
+        if effect.provider_must_have:
+            self.provider_must_have |= effect.provider_must_have
+        if effect.cost_cap is not None and (self.cost_cap is None or effect.cost_cap < self.cost_cap):
+            self.cost_cap = effect.cost_cap
+        if effect.first_token is not None and (self.first_token is None or effect.first_token < self.first_token):
+            self.first_token = effect.first_token
+        if effect.tell_user and effect.tell_user not in self.tell_user:
+            self.tell_user.append(effect.tell_user)
+
+    def tighten(self, max_cost: NanoUsd | None, max_first_token: float | None) -> list[Reason]:
+        """Apply the caller's own bounds where they are tighter; the reasons for those that are."""
+        reasons = []
+        if max_cost is not None and (self.cost_cap is None or max_cost < self.cost_cap):
+            self.cost_cap = max_cost
+            reasons.append(Reason("caller.max_cost", cost_words(max_cost), "Asked for by the caller"))
+        if max_first_token is not None and (self.first_token is None or max_first_token < self.first_token):
+            self.first_token = max_first_token
+            words = latency_words(max_first_token)
+            reasons.append(Reason("caller.max_first_token", words, "Asked for by the caller"))
+        return reasons
+
+    def hidden(self) -> tuple[Hidden, ...]:
+        """What must be hidden: nothing where nothing can leave."""
+        if not self._redact or not self.cloud or self.gate is Gate.BLOCK:
+            return ()
+        policy = self._policy
+        if len(self._redact) == len(policy.all_types):
+            return policy.hide_all
+        return merge_hidden([policy.hidden[name] for name in self._redact])
+
+    def action(self, redact: tuple[Hidden, ...]) -> Action:
+        if self.gate is not Gate.ALLOW:
+            return Action.BLOCK if self.gate is Gate.BLOCK else Action.REQUIRE_APPROVAL
+        if not self.cloud:
+            return Action.LOCAL_ONLY
+        return Action.REDACT if redact else Action.ALLOW
+
+    def verdict(self, target: Target) -> TargetVerdict:
+        """Local targets are inside our own jurisdiction, so only the gate concerns them; a cloud must pass all."""
+        if self.gate is not Gate.ALLOW:
+            return TargetVerdict(target.id, False, self._closed())
+        if target.zone is Zone.LOCAL:
+            return _permitted(target.id)
+        if (
+            self.cloud
+            and (self.regions is None or target.region in self.regions)
+            and self.provider_must_have <= target.labels
+        ):
+            return _permitted(target.id)
+        return TargetVerdict(target.id, False, self._rejection(target))
+
+    def _closed(self) -> str:
+        rules = ", ".join([effect.reason.rule for effect in self._effects if effect.gate is self.gate])
+        return f"the request {'is blocked' if self.gate is Gate.BLOCK else 'waits for approval'} ({rules})"
+
+    def _rejection(self, target: Target) -> str:
+        parts = []
+        if not self.cloud:
+            words = [effect.local_words for effect in self._effects if not effect.cloud]
+            parts.append(f"is in the cloud, and {' and '.join(words)}")
+        for effect in self._effects:
+            rule = effect.reason.rule
+            if effect.regions is not None and target.region not in effect.regions:
+                parts.append(f"region {target.region} is not among {', '.join(sorted(effect.regions))} ({rule})")
+            if missing := effect.provider_must_have - target.labels:
+                label = "label" if len(missing) == 1 else "labels"
+                parts.append(f"lacks the {label} {', '.join(sorted(missing))} required by {rule}")
+        return "; ".join(parts)

@@ -1,0 +1,126 @@
+"""What a policy file means, as frozen values. Made by `gateway.policy.load`; everything in it has been checked.
+
+Whatever the file's order, rules, exceptions, data types and lines are held in one canonical order, because order
+never matters: two files that mean the same are equal here and have the same hash.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+from gateway.domain.decision import Action, Level
+from gateway.domain.money import NanoUsd
+
+SCHEMA = 1
+WHO = ("tenant", "app", "group", "role", "user")
+"""The conditions about who asks; exceptions are made for somebody, so they may use only these."""
+NAMED = (*WHO, "model")
+"""The conditions that compare one name of the facts with a list."""
+UNSURE = ("detector_fails", "unreadable_content", "redaction_incomplete", "no_target_left")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class DataType:
+    """A kind of data in the policy's own words. A finding of an entity in `detect` counts from `percent` (0 to 100)
+    confidence."""
+
+    name: str
+    detect: tuple[str, ...]
+    percent: int
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Line:
+    """One line of a level. Either `any_of` or `all_of` holds data type names.
+
+    `any_of` is true with `at_least` distinct values altogether, `all_of` with `at_least` distinct values of each.
+    """
+
+    any_of: tuple[str, ...]
+    all_of: tuple[str, ...]
+    at_least: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a rule, a handling or an unsure case asks for; each field can only tighten.
+
+    `regions` None means any. `redact` holds the data types to hide, or is None for all of them. `cost_per_request`
+    is nano-dollars, `first_token` seconds.
+    """
+
+    action: Action = Action.ALLOW
+    regions: tuple[str, ...] | None = None
+    provider_must_have: tuple[str, ...] = ()
+    cost_per_request: NanoUsd | None = None
+    first_token: float | None = None
+    redact: tuple[str, ...] | None = ()
+    tell_user: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """Conditions, all of which must hold; an empty one always does. A list means *one of these*.
+
+    `names` pairs a condition of `NAMED` with the names it accepts. `over_tokens` None means any prompt size.
+    """
+
+    names: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    levels: tuple[Level, ...] = ()
+    contains: tuple[str, ...] = ()
+    over_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """`until` is set for audit-mode rules only: the last day on which they are looked at."""
+
+    id: str
+    why: str
+    when: When
+    then: Outcome
+    audit: bool = False
+    until: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Waiver:
+    """An entry of ``exceptions``: lifts one rule for somebody, up to and including the day `expires`."""
+
+    id: str
+    lifts: str
+    who: When
+    approved_by: str
+    ticket: str
+    expires: date
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Money in nano-dollars, `first_token` in seconds; None means no limit. `when_spent` is local_only or block."""
+
+    first_token: float | None = None
+    per_request: NanoUsd | None = None
+    per_app_per_day: NanoUsd | None = None
+    when_spent: Action = Action.BLOCK
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A whole policy. `audit` is the policy's own mode: record what would happen, enforce no rule or handling.
+
+    `handling` has all four levels, lowest first; `unsure` all of `UNSURE`, each local_only or block.
+    """
+
+    name: str
+    version: int
+    owner: str
+    audit: bool
+    data_types: tuple[DataType, ...]
+    levels: tuple[tuple[Level, tuple[Line, ...]], ...]
+    handling: tuple[Outcome, Outcome, Outcome, Outcome]
+    limits: Limits
+    unsure: tuple[tuple[str, Action], ...]
+    rules: tuple[Rule, ...]
+    waivers: tuple[Waiver, ...]
