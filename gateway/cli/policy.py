@@ -19,6 +19,7 @@ from gateway.domain.errors import ConfigurationError
 from gateway.domain.finding import Found
 from gateway.domain.ports import DetectorFailed
 from gateway.domain.target import Target, Zone
+from gateway.inspection.catalogue import ENTITIES
 from gateway.policy import CompiledPolicy, compile_policy, evaluate, load
 from gateway.policy import explain as explain_decision
 from gateway.policy.cases import TargetsOf, read_facts, read_targets, read_tests, simple_target
@@ -56,7 +57,7 @@ def _real_tools() -> PolicyTools:
 
         return targets(path)
 
-    return PolicyTools(scan_texts, targets_of)
+    return PolicyTools(scan_texts, targets_of, lambda: ENTITIES)
 
 
 @click.group()

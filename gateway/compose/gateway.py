@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import sys
 import time
@@ -19,7 +18,7 @@ from gateway.audit.mac import LogMac
 from gateway.audit.store import AuditStore
 from gateway.budgets.redis_ledger import RedisLedger
 from gateway.budgets.sql_ledger import SqlLedger
-from gateway.compose.targets import Backends, declared
+from gateway.compose.targets import Backends, declared, output_limit_fields
 from gateway.compose.upkeep import Upkeep
 from gateway.dialects import openai_chat
 from gateway.domain.call import Timeouts
@@ -57,7 +56,7 @@ from gateway.routing.select import Selector
 from gateway.settings import Settings, TimeoutSettings
 from gateway.sql import open_engine
 from gateway.telemetry.export import Exporter, SpanSink
-from gateway.telemetry.logs import configure_logging
+from gateway.telemetry.logs import configure_logging, log_uncaught
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.spans import SpanStore
 from gateway.telemetry.trace import OtelTracer
@@ -162,6 +161,7 @@ async def run_gateway(
     """Serve until a signal. `announce` is called once the gateway listens, with its URL and that of the scripted cloud,
     if one stands in for a target. With `wait_for_models` it listens when the local models are loaded, not before."""
     configure_logging("json" if settings.telemetry.logs == "json" else "plain")
+    log_uncaught()
     # Threads of the stores take the interpreter lock from a busy event loop after this many seconds, not 5 ms.
     sys.setswitchinterval(0.0005)
     async with open_gateway(settings) as gateway:
@@ -233,7 +233,7 @@ def _pipeline(
         recorder,
         Experience(latency, breaker),
         clock,
-        Tries({target.id: _timeouts(target.timeouts) for target in settings.targets}),
+        Tries({target.id: _timeouts(target.timeouts) for target in settings.targets}, output_limit_fields(settings)),
     )
 
     def decide(facts: Facts, targets: Sequence[Target]) -> Decision:

@@ -16,6 +16,7 @@ from adapters.openai_compatible import OpenAICompatible, OpenAICompatibleConfig
 from adapters.scripted_cloud import ScriptedCloud
 from gateway.budgets.prices import price_of
 from gateway.dialects import openai_chat
+from gateway.dialects.openai_chat import LIMIT_FIELDS, LimitField
 from gateway.domain.errors import ConfigurationError
 from gateway.domain.money import FREE, Price
 from gateway.domain.ports import Provider
@@ -41,6 +42,7 @@ def declared(settings: Settings) -> tuple[Target, ...]:
             model=target.model,
             dialect=openai_chat.DIALECT,
             price=_price(settings, target, day),
+            ceiling=_ceiling(target, day),
             max_output_tokens=target.max_output_tokens,
             context_tokens=target.context_tokens,
             first_token=target.first_token,
@@ -52,7 +54,7 @@ def declared(settings: Settings) -> tuple[Target, ...]:
 def _price(settings: Settings, target: TargetSettings, day: date) -> Price:
     if target.price is not None:
         return target.price
-    known = price_of(target.provider, target.model, day, worst=True)
+    known = price_of(target.provider, target.model, day)
     if known is not None:
         return known
     if target.zone is Zone.LOCAL:
@@ -61,6 +63,12 @@ def _price(settings: Settings, target: TargetSettings, day: date) -> Price:
         f"{settings.file}: the target {target.id!r} needs a 'price': the price table does not know "
         f"{target.model!r} of {target.provider!r}"
     )
+
+
+def _ceiling(target: TargetSettings, day: date) -> Price | None:
+    """What a caller's own fields (a paid service tier) can make of the table's price. A price in the settings is meant
+    as it stands."""
+    return price_of(target.provider, target.model, day, worst=True) if target.price is None else None
 
 
 class Backends:
@@ -124,10 +132,11 @@ class Backends:
         return OpenAICompatible(config)
 
 
-def output_limit_fields(settings: Settings) -> Mapping[str, str]:
+def output_limit_fields(settings: Settings) -> Mapping[str, LimitField]:
     """By target id, the one output-limit member that an older server knows."""
-    return {
+    named = {
         target.id: target.backend.output_limit_field
         for target in settings.targets
-        if isinstance(target.backend, OpenAISettings) and target.backend.output_limit_field
+        if isinstance(target.backend, OpenAISettings)
     }
+    return {target: field for target, name in named.items() for field in LIMIT_FIELDS if field == name}

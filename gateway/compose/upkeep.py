@@ -78,7 +78,7 @@ class Upkeep:
     async def engines_settled(self) -> None:
         """Return when every engine is ready or has failed for good."""
         waiting = (EngineState.STARTING, EngineState.BACKOFF)
-        while any(engine.state in waiting for engine in self._engines.values()):
+        while any(engine.state in waiting for engine in self._engines.values()):  # noqa: ASYNC110 (no event there)
             await anyio.sleep(0.1)
 
     async def _watch_policy(self) -> None:

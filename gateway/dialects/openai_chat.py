@@ -187,7 +187,8 @@ def usage_of(answer: JsonObject) -> Usage | None:
         return None
     details = usage.get("prompt_tokens_details")
     cached = _count(details.get("cached_tokens")) if isinstance(details, dict) else None
-    return Usage(prompt, _count(usage.get("completion_tokens")) or 0, min(cached or 0, prompt))
+    premium = answer.get("service_tier") == "priority"
+    return Usage(prompt, _count(usage.get("completion_tokens")) or 0, min(cached or 0, prompt), premium)
 
 
 def _count(value: Json) -> int | None:

@@ -53,11 +53,13 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens as the provider counted them. `input_tokens` includes `cached_input_tokens`."""
+    """Tokens as the provider counted them. `input_tokens` includes `cached_input_tokens`. `premium` says that the
+    answer was made in a paid service tier, at a higher price."""
 
     input_tokens: int
     output_tokens: int
     cached_input_tokens: int = 0
+    premium: bool = False
 
 
 FREE = Price(0, 0, 0)

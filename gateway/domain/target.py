@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from gateway.domain.money import Price
+from gateway.domain.money import NanoUsd, Price, Usage
 
 
 class Zone(StrEnum):
@@ -22,7 +22,8 @@ class Target:
     `model` is the provider's own name of it, `provider` the value of ``gen_ai.provider.name``, `dialect` the wire
     format it speaks. `max_output_tokens` bounds one answer when the caller sets no bound, so that the most a
     request can cost is always known; `context_tokens` bounds prompt and answer together. `first_token` is the
-    declared time to first token in seconds, used until measurements exist.
+    declared time to first token in seconds, used until measurements exist. `ceiling` is the highest price that a
+    caller's own fields can make of `price` (a paid service tier); None where there is no such thing.
     """
 
     id: str
@@ -36,6 +37,16 @@ class Target:
     max_output_tokens: int
     context_tokens: int
     first_token: float | None = None
+    ceiling: Price | None = None
+
+    @property
+    def worst_price(self) -> Price:
+        """What money is reserved at."""
+        return self.ceiling or self.price
+
+    def cost(self, usage: Usage) -> NanoUsd:
+        """What a usage costs at this target."""
+        return (self.worst_price if usage.premium else self.price).cost(usage)
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ def create_app(service: Service, endpoint: ChatEndpoint) -> Litestar:
         await endpoint(scope, receive, send)
 
     return Litestar(
-        route_handlers=[chat, *_model_routes(service), *_health_routes(service), *_decision_routes(service)],
+        route_handlers=[chat, *_model_routes(service), *_health_routes(service, endpoint), *_decision_routes(service)],
         exception_handlers={HTTPException: _http_error, GatewayError: _gateway_error, Exception: _defect},
         openapi_config=None,
         logging_config=None,
@@ -82,15 +82,17 @@ def _model_routes(service: Service) -> list[ControllerRouterHandler]:
     return [models, model]
 
 
-def _health_routes(service: Service) -> list[ControllerRouterHandler]:
+def _health_routes(service: Service, endpoint: ChatEndpoint) -> list[ControllerRouterHandler]:
     @get("/healthz")
     async def healthz() -> Response[bytes]:
         return _json({"status": "ok"})
 
     @get("/readyz")
     async def readyz() -> Response[bytes]:
-        problems = await service.problems()
-        body: JsonObject = {"status": "not ready" if problems else "ready", "problems": dict(problems)}
+        problems = dict(await service.problems())
+        if endpoint.draining:
+            problems["gateway"] = "it is shutting down"
+        body: JsonObject = {"status": "not ready" if problems else "ready", "problems": {**problems}}
         return _json(body, 503 if problems else 200)
 
     @get("/metrics")

@@ -1,7 +1,7 @@
 """uvicorn in our own event loop, with the header deadline and size limit that it lacks.
 
-Chosen over granian by measurement (docs/performance.md): equal in speed, but at the drain deadline it cancels what still
-runs and then shuts down, where granian kills the worker or waits for ever; a record always follows (promise 4).
+Chosen over granian by measurement (docs/performance.md): equal in speed, but at the drain deadline it cancels what
+still runs and then shuts down, where granian kills the worker or waits for ever; a record always follows (promise 4).
 """
 
 from __future__ import annotations
@@ -24,9 +24,11 @@ _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """A client must send complete headers, of bounded size, within `header_seconds`, or is cut off with 408 or 431."""
+    """A client must send complete headers, of bounded size, within `header_seconds`, or is cut off with 408 or 431. A
+    request that was answered before it had arrived (it was refused) has `rest_seconds` to end."""
 
     header_seconds = 10.0
+    rest_seconds = 10.0
     max_header_bytes = 32 * 1024
     max_headers = 100
 
@@ -70,8 +72,15 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
+        self._cancel_deadline()
         super().on_message_complete()
         self._in_headers, self._unparsed = True, 0
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if not self._in_headers and not self.transport.is_closing():
+            self._cancel_deadline()
+            self._deadline = self.loop.call_later(self.rest_seconds, self.transport.close)
 
     def send_400_response(self, msg: str) -> None:
         if not self.transport.is_closing():

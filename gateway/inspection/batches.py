@@ -42,7 +42,7 @@ def batches(texts: Sequence[str], processes: int) -> list[list[Piece]]:
     found: list[list[Piece]] = []
     room = 0
     for index, text in enumerate(texts):
-        for piece in _pieces(index, text):
+        for piece in _pieces(index, text) if text else ():
             if room < len(piece.text):
                 found.append([])
                 room = size

@@ -7,6 +7,7 @@ made only when there is a score to boost, and found by bisection. tests/inspecti
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from typing import NamedTuple
 
@@ -27,6 +28,9 @@ _WARM_UP = (
     "Anna Kowalski, anna@example.com, +1 212-555-5555, +44 20 7946 0958, 030 901820, 91 123 45 67, 4242 4242 4242 4242,"
     " IBAN DE89 3704 0044 0532 0130 00, 536-90-4399, 10.0.0.1, 12 High Street, password: x7-warm-up"
 )
+
+
+_SPACE = re.compile(r"\s")
 
 
 class _Hit(NamedTuple):
@@ -124,9 +128,11 @@ class Engine:
 
 def _boosted(text: str, hits: list[_Hit]) -> list[_Hit]:
     """Scores raised where one of a recogniser's context words is in one of the words before the finding."""
-    if not any(hit.source.context for hit in hits):
+    last = max((hit.start for hit in hits if hit.source.context), default=-1)
+    if last < 0:
         return hits
-    words = _Words(text)
+    space = _SPACE.search(text, last + 1)
+    words = _Words(text, space.start() if space else len(text))
     return [
         hit._replace(score=_raised(hit.score))
         if hit.source.context and words.before(hit.start, hit.source.context)
@@ -141,11 +147,13 @@ def _raised(score: float) -> float:
 
 
 class _Words:
-    def __init__(self, text: str) -> None:
+    """The words of a text up to an offset, which must not be inside a word."""
+
+    def __init__(self, text: str, end: int) -> None:
         self._starts: list[int] = []
         self._ends: list[int] = []
         self._words: list[str] = []
-        for match in WORD.finditer(text):
+        for match in WORD.finditer(text, 0, end):
             self._starts.append(match.start())
             self._ends.append(match.end())
             self._words.append(match.group().lower())

@@ -142,7 +142,7 @@ class PersonRecognizer(TextRecognizer):
             end = self._extent(parts, i, limit=3)
             if parts[end - 1].word not in ORGANISATION and (known or part.word not in lists.ambiguous):
                 return (part.start, parts[end - 1].end, 0.8), end
-        if known or (part.is_initial and i + 1 < len(parts) and parts[i + 1].word in lists.plain_last):
+        if known or (part.is_initial and self._follows_surname(parts, i)):
             return self._full_name(text, parts, i, before)
         if part.word in lists.last and i + 1 < len(parts) and parts[i + 1].word in lists.plain_first:
             if part.word in lists.plain_last and (i + 2 == len(parts) or parts[i + 2].word not in ORGANISATION):
@@ -196,7 +196,8 @@ class PersonRecognizer(TextRecognizer):
             if parts[end].is_initial or self._is_first(word):
                 end += 1
             elif word in lists.last:
-                return end + 1
+                second = end + 1 < len(parts) and parts[end + 1].word in lists.plain_last  # as in Spanish names
+                return end + 2 if second else end + 1
             elif word in NOT_NAMES or word in TITLES:
                 return end
             elif word in ORGANISATION or (word not in lists.ambiguous and not (parts[end].shouted and len(word) < 5)):
@@ -204,6 +205,11 @@ class PersonRecognizer(TextRecognizer):
             else:
                 return end
         return end
+
+    def _follows_surname(self, parts: list[_Part], i: int) -> bool:
+        """Is there, after the initials from `i`, a surname?"""
+        rest = next((part for part in parts[i:] if not part.is_initial), None)
+        return rest is not None and rest.word in self._lists.plain_last
 
     def _is_first(self, word: str) -> bool:
         first = self._lists.first

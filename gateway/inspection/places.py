@@ -55,7 +55,8 @@ class AddressRecognizer(TextRecognizer):
         for words, pattern in _STREETS:
             if any(word in lowered for word in words):
                 for match in pattern.finditer(text):
-                    yield match.start(), match.end(), 0.7
+                    if not _YEAR.search(text[max(0, match.start() - 8) : match.start() + 5]):
+                        yield match.start(), match.end(), 0.7
         if _DIGITS.search(text):
             for pattern in (_POSTCODE_UK, _ZIP_US):
                 for match in pattern.finditer(text):
@@ -65,6 +66,7 @@ class AddressRecognizer(TextRecognizer):
 
 
 _DIGITS = re.compile(r"[0-9][0-9A-Z]?[0-9 ][0-9]")  # in every postcode
+_YEAR = re.compile(r"\b(?:in|since|by|until|of|from)[ ](?:19|20)[0-9]{2}\b", re.IGNORECASE)  # not a house
 _STREETS = tuple(
     (tuple(words.split("|")), pattern)
     for words, pattern in (

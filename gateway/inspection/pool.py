@@ -48,7 +48,7 @@ class DetectorProcess:
         started = cls(process)
         try:
             async with asyncio.timeout(_START_SECONDS):
-                await started.answer()
+                await started._answer()
         except (ProcessEnded, TimeoutError) as error:
             await started.kill()
             raise DetectorFailed("a detector process could not be started") from error
@@ -57,16 +57,19 @@ class DetectorProcess:
             raise
         return started
 
-    async def ask(self, texts: Sequence[str], seconds: float) -> None:
-        """Send a job, which the process will spend `seconds` on at most."""
+    async def scan(self, texts: Sequence[str], seconds: float) -> dict[str, Any]:
+        """Have texts scanned, which the process will spend `seconds` on at most. Raises `ProcessEnded`.
+
+        Must not be cancelled if the process is to be used again: part of an answer would be left unread.
+        """
         try:
             self._requests.write(frame([seconds, texts]))
             await self._requests.drain()
         except ConnectionError as error:
             raise ProcessEnded from error
+        return await self._answer()
 
-    async def answer(self) -> dict[str, Any]:
-        """The next answer. Raises `ProcessEnded`."""
+    async def _answer(self) -> dict[str, Any]:
         try:
             (size,) = HEADER.unpack(await self._answers.readexactly(HEADER.size))
             data = await self._answers.readexactly(size)
@@ -134,12 +137,12 @@ class ProcessPool:
         Raises `ProcessEnded`.
         """
         process = await self._idle.get()
-        now = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        job = loop.create_task(process.scan(texts, deadline - loop.time()))
         try:
-            await process.ask(texts, deadline - now)
-            answer = await process.answer()
+            answer = await asyncio.shield(job)
         except asyncio.CancelledError:
-            self._background(self._reclaim(process, deadline))
+            self._background(self._reclaim(process, job, deadline))
             raise
         except ProcessEnded:
             self._background(self._replace(process))
@@ -157,11 +160,11 @@ class ProcessPool:
         await asyncio.gather(*(process.stop() for process in self._all))
         self._all.clear()
 
-    async def _reclaim(self, process: DetectorProcess, deadline: float) -> None:
+    async def _reclaim(self, process: DetectorProcess, job: asyncio.Task[dict[str, Any]], deadline: float) -> None:
         """After an abandoned job: its answer is thrown away; without one by the deadline the process is replaced."""
         try:
             async with asyncio.timeout_at(deadline + 0.05):
-                await process.answer()
+                await job
         except (TimeoutError, ProcessEnded):
             await self._replace(process)
         else:

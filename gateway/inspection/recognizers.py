@@ -69,9 +69,17 @@ class CardRecognizer(TextRecognizer):
 
     _RUN = re.compile(r"(?<![\w.])[0-9](?:[ \-]?[0-9]){12,}+(?!\w)")
     _SCORE: ClassVar[dict[int, float]] = {13: 0.4, 14: 0.9, 15: 1.0, 16: 1.0, 17: 0.4, 18: 0.5, 19: 0.6}
-    _ISSUER = re.compile(
-        r"4|5[1-5]|2(?:22[1-9]|2[3-9]|[3-6]|7[01]|720)|3[47]|30[0-5]|3[689]|6011|64[4-9]|65|35(?:2[89]|[3-8])|62|50"
-        r"|5[6-8]|6[37]|220[0-4]"
+    _ISSUERS: ClassVar[tuple[tuple[re.Pattern[str], frozenset[int]], ...]] = tuple(
+        (re.compile(prefix), frozenset(lengths))
+        for prefix, lengths in (
+            (r"4", (13, 16, 19)),  # Visa
+            (r"5[1-5]|222[1-9]|22[3-9]|2[3-6]|27[01]|2720", (16,)),  # Mastercard
+            (r"3[47]", (15,)),  # American Express
+            (r"30[0-5]|309|3[689]", (14, 16, 19)),  # Diners Club
+            (r"6011|64[4-9]|65|62|35(?:2[89]|[3-8])", (16, 17, 18, 19)),  # Discover, UnionPay, JCB
+            (r"220[0-4]", (16, 17, 18, 19)),  # Mir
+            (r"50|5[6-8]|6[37]", (13, 14, 15, 16, 17, 18, 19)),  # Maestro
+        )
     )
 
     def hits(self, text: str) -> Iterator[Hit]:
@@ -88,14 +96,19 @@ class CardRecognizer(TextRecognizer):
             if start < last:
                 continue
             digits = ""
+            best: tuple[float, int] | None = None
             for group_start, group_end in groups[first:]:
                 digits += run[group_start:group_end]
                 if len(digits) > 19:
                     break
-                if len(digits) >= 13 and self._ISSUER.match(digits) and _luhn(digits):
-                    yield offset + start, offset + group_end, self._SCORE[len(digits)]
-                    last = group_end
-                    break
+                if len(digits) >= 13 and self._is_issued(digits) and _luhn(digits):
+                    best = max(best or (0.0, 0), (self._SCORE[len(digits)], group_end))
+            if best is not None:
+                yield offset + start, offset + best[1], best[0]
+                last = best[1]
+
+    def _is_issued(self, digits: str) -> bool:
+        return any(len(digits) in lengths and prefix.match(digits) for prefix, lengths in self._ISSUERS)
 
 
 def _luhn(digits: str) -> bool:

@@ -8,6 +8,7 @@ a cancelled task still leaves both.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from gateway.dialects import sse
@@ -37,6 +38,7 @@ class StreamAnswer:
         finish: Callable[[str, GatewayError | None], None],
         headers: Mapping[str, str],
         error_frame: Callable[[GatewayError], bytes],
+        step: AbstractContextManager[object],
     ) -> None:
         self.headers = headers
         self._first = first
@@ -44,13 +46,15 @@ class StreamAnswer:
         self._transform = transform
         self._finish = finish
         self._error_frame = error_frame
+        self._step = step
 
     async def run(self, write: Write) -> None:
         """Pump everything into `write`. Ends the upstream request and records the outcome in every case: completed,
         broken by the provider (the client gets an error frame), or cancelled because the client left."""
         outcome, error = "cancelled", None
         try:
-            await self._pump(write)
+            with self._step:
+                await self._pump(write)
             outcome = "completed"
         except GatewayError as problem:
             outcome, error = "broken", problem
@@ -76,7 +80,7 @@ class StreamAnswer:
             elif isinstance(event, End):
                 for data in transform.finish():
                     await write(sse.encode(data))
-                await write(sse.DONE)
+                await write(sse.encode(sse.DONE))
                 return
             elif isinstance(event, Whole):
                 break

@@ -13,17 +13,17 @@ from typing import Protocol
 
 import orjson
 
+from gateway.dialects.openai_chat import LimitField
 from gateway.domain.call import Chunk, ProviderEvent, Timeouts, Whole
 from gateway.domain.decision import Decision
 from gateway.domain.errors import BudgetSpent, Code, GatewayError, ProviderError
 from gateway.domain.finding import Inspection
-from gateway.domain.money import NanoUsd
 from gateway.domain.ports import Clock
 from gateway.domain.request import Candidate, Plan
 from gateway.domain.target import Zone
-from gateway.pipeline.exchange import Attempt, Exchange
+from gateway.pipeline.exchange import NO_SPENDING, Attempt, Exchange
 from gateway.pipeline.guard import EgressGuard, Outbound
-from gateway.pipeline.purse import Purse
+from gateway.pipeline.purse import CostCapExceeded, Purchase, Purse
 from gateway.pipeline.recorder import Recorder
 from gateway.pipeline.shapes import Redacted, Redactor
 
@@ -38,11 +38,17 @@ class RetryPolicy:
     longest_wait: float = 5.0
 
 
+# Statuses that may go away by themselves. After any other the same target would refuse again.
+_PASSING = frozenset({408, 409, 425, 429})
+
+
 @dataclass(frozen=True, slots=True)
 class Tries:
-    """How attempts are made; `timeouts` are by target id."""
+    """How attempts are made; `timeouts` are by target id, and so is `limit_fields`: the one member for the output
+    bound that a target's server knows, where it does not know both."""
 
     timeouts: Mapping[str, Timeouts]
+    limit_fields: Mapping[str, LimitField] = field(default_factory=dict)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
 
 
@@ -83,6 +89,7 @@ class Dispatcher:
         self._clock = clock
         self._retry = tries.retry
         self._timeouts = tries.timeouts
+        self._limit_fields = tries.limit_fields
 
     async def open(self, exchange: Exchange, inspection: Inspection, decision: Decision, plan: Plan) -> Opened:
         """Try the candidates in order until one begins to answer. Raises the last error, or `BudgetSpent` when no
@@ -96,8 +103,8 @@ class Dispatcher:
             for attempt_here in range(1 + self._retry.per_target):
                 try:
                     return await self._attempt(exchange, decision, candidate, redacted if cloud else None)
-                except BudgetSpent as spent:
-                    problem = problem or spent
+                except (BudgetSpent, CostCapExceeded) as unaffordable:
+                    problem = problem or unaffordable
                     break
                 except ProviderError as failed:
                     problem = failed
@@ -120,6 +127,8 @@ class Dispatcher:
         """Seconds before the same target is tried again; None when it should not be."""
         if attempt_here >= self._retry.per_target or failed.status is None:
             return None  # without a status there was no answer at all: another target is the better bet
+        if failed.status < 500 and failed.status not in _PASSING:
+            return None
         wait = failed.retry_after if failed.retry_after is not None else self._retry.first_wait * 2.0**attempt_here
         return wait if wait <= self._retry.longest_wait else None
 
@@ -128,13 +137,15 @@ class Dispatcher:
     ) -> Opened:
         request = exchange.request
         assert request is not None
+        body = self._final_bytes(exchange, candidate, redacted)
         with exchange.trace.step("reserve"):
-            reservation, candidate = await self._purse.reserve(exchange.caller, request, decision, candidate)
+            demand = Purchase(exchange.caller, request, len(body))
+            reservation, paid = await self._purse.reserve(demand, decision, candidate)
         exchange.attempts += 1
         attempt = Attempt(
             number=exchange.attempts,
-            candidate=candidate,
-            body=self._final_bytes(exchange, candidate, redacted),
+            candidate=paid,
+            body=body if paid.clamp == candidate.clamp else self._final_bytes(exchange, paid, redacted),
             hidden=redacted.hidden if redacted else (),
             reservation=reservation,
             began=self._clock.monotonic(),
@@ -159,6 +170,7 @@ class Dispatcher:
             model=candidate.target.model,
             include_usage=request.stream,
             max_output_tokens=candidate.clamp,
+            output_limit_field=self._limit_fields.get(candidate.target.id),
         )
         return orjson.dumps(tree)
 
@@ -201,11 +213,11 @@ class Dispatcher:
         """Settle and record an attempt that brought nothing. Where the provider may have worked (it was sent and no
         clear refusal came back), the money counts as spent: a budget is rather underused than overspent."""
         refused = isinstance(error, ProviderError) and (error.status is not None or not error.sent)
-        cost = attempt.reservation.amount if attempt.sent and not refused else NanoUsd(0)
-        self._purse.settle(attempt.reservation, cost)
-        exchange.cost = NanoUsd(exchange.cost + cost)
+        spending = attempt.spending if attempt.sent and not refused else NO_SPENDING
+        self._purse.settle(attempt.reservation, spending.cost)
+        exchange.add(spending)
         if isinstance(error, ProviderError):
             exchange.failures.append((attempt.candidate.target.id, error.code.value))
             self._feedback.failed(attempt.candidate.target.id, error)
         problem = error if isinstance(error, GatewayError) else None
-        self._recorder.attempt_failed(exchange, attempt, problem, cost)
+        self._recorder.attempt_failed(exchange, attempt, problem, spending)

@@ -1,4 +1,4 @@
-"""One request and its answer, as far as they have come. Filled step by step; read by the recorder, whatever happened."""
+"""One request and its answer, as far as they have come. Filled step by step, read by the recorder whatever happens."""
 
 from __future__ import annotations
 
@@ -20,9 +20,21 @@ def new_decision_id() -> str:
     return f"d{time.time_ns() // 1_000_000:011x}{secrets.token_hex(7)}"
 
 
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """What one attempt cost. `basis` says how that is known: ``usage`` (the provider's count), ``reserved`` (nobody
+    knows, so the most it can be) or ``none`` (it cost nothing)."""
+
+    cost: NanoUsd
+    basis: str
+
+
+NO_SPENDING = Spending(NanoUsd(0), "none")
+
+
 @dataclass(slots=True, repr=False)
 class Attempt:
-    """One try at one target. `values` and `body` are content: they stay in memory and out of every record."""
+    """One try at one target. `body` is content: it stays in memory and out of every record."""
 
     number: int
     candidate: Candidate
@@ -34,10 +46,20 @@ class Attempt:
     usage: Usage | None = None
     sent: bool = False
 
+    @property
+    def spending(self) -> Spending:
+        """What it cost when it began to answer: by the provider's count, or else all that was reserved."""
+        if self.usage is not None:
+            return Spending(self.candidate.target.price.cost(self.usage), "usage")
+        amount = self.reservation.amount
+        return Spending(amount, "reserved") if amount else NO_SPENDING
+
 
 @dataclass(slots=True, repr=False)
 class Exchange:
-    """`began` is a monotonic time in seconds. `failures` are target and error code of each attempt that failed. The body and the tree are content; everything else may be recorded."""
+    """`began` is a monotonic time in seconds. `failures` are target and error code of each attempt that failed. `cost`
+    is that of all attempts together; its basis is ``reserved`` as soon as a part of it is. The body and the tree are
+    content; everything else may be recorded."""
 
     id: str
     caller: Caller
@@ -64,6 +86,12 @@ class Exchange:
     def user(self) -> str:
         """The end user the request names: the header's word first, then the body's."""
         return self.hints.user or (self.request.user if self.request else "")
+
+    def add(self, spending: Spending) -> None:
+        """Count what an attempt cost."""
+        self.cost = NanoUsd(self.cost + spending.cost)
+        if self.cost_basis != "reserved":
+            self.cost_basis = spending.basis
 
 
 def digest(body: bytes) -> bytes:

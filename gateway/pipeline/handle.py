@@ -22,7 +22,6 @@ from gateway.pipeline.reply import Replier
 from gateway.pipeline.shapes import Dialect, Inspector
 from gateway.routing.select import Demand, Selector
 
-
 Decide = Callable[[Facts, Sequence[Target]], Decision]
 """The current policy's evaluator. Looked up for each request, so that a reload takes effect at once."""
 
@@ -85,7 +84,7 @@ class Pipeline:
             self._steps.replier.refused(exchange, error)
             raise
         except asyncio.CancelledError:
-            self._steps.replier.refused(exchange, GatewayError(Code.INTERNAL, "The client left."), cancelled=True)
+            self._steps.replier.refused(exchange, None)
             raise
         except Exception as defect:  # the border: a defect of ours is recorded, answered, and tells nothing outside
             failure = GatewayError(Code.INTERNAL, "The gateway failed on this request.", detail=where(defect))
@@ -187,7 +186,7 @@ def _words(decision: Decision, sentence: str) -> str:
 
 def _demand(request: InferenceRequest, inspection: Inspection) -> Demand:
     return Demand(
-        token_bound=prompt_token_bound(request.size),
+        token_bound=prompt_token_bound(request.size, tools="tools" in request.body),
         token_estimate=prompt_token_estimate(inspection.characters),
         max_output=request.max_output_tokens,
         choices=request.choices,

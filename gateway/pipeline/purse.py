@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import dataclass, replace
 
 from gateway.domain.decision import Decision
-from gateway.domain.errors import BudgetSpent, GatewayError
+from gateway.domain.errors import BudgetSpent, Code, GatewayError
 from gateway.domain.estimate import affordable_output, prompt_token_bound, worst_cost
-from gateway.domain.money import NanoUsd
+from gateway.domain.money import NanoUsd, in_usd
 from gateway.domain.ports import Clock, Ledger, Reservation
 from gateway.domain.request import Caller, Candidate, InferenceRequest
 from gateway.domain.target import Zone
@@ -16,6 +17,29 @@ from gateway.domain.target import Zone
 _log = logging.getLogger(__name__)
 _USEFUL_OUTPUT = 16  # tokens; see gateway.routing.select
 NOTHING = Reservation("", NanoUsd(0))
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Purchase:
+    """What is to be paid for. `size` is that of the bytes to be sent, which the stand-ins for hidden values may have
+    made longer than those received."""
+
+    caller: Caller
+    request: InferenceRequest
+    size: int
+
+    @property
+    def token_bound(self) -> int:
+        return prompt_token_bound(max(self.size, self.request.size))
+
+
+class CostCapExceeded(GatewayError):
+    """With its stand-ins the prompt alone costs more than one request may."""
+
+    def __init__(self, target: str, cap: NanoUsd) -> None:
+        super().__init__(
+            Code.COST_CAP, f"At the target {target} this could cost more than the cap of {in_usd(cap)} USD a request."
+        )
 
 
 class Purse:
@@ -31,15 +55,18 @@ class Purse:
         self._running: set[asyncio.Task[None]] = set()
 
     async def reserve(
-        self, caller: Caller, request: InferenceRequest, decision: Decision, candidate: Candidate
+        self, purchase: Purchase, decision: Decision, candidate: Candidate
     ) -> tuple[Reservation, Candidate]:
-        """Set the worst cost aside; if that is too much, as much output as is still affordable. Raises `BudgetSpent`.
+        """Set the worst cost aside; if that is too much, as much output as is still affordable. Raises `BudgetSpent`,
+        `CostCapExceeded`.
 
         Only money that is really paid counts against a budget: a local target's price is what it costs us to run,
         and is recorded, but nobody sends a bill for it.
         """
         if candidate.target.zone is Zone.LOCAL:
             return NOTHING, candidate
+        caller = purchase.caller
+        candidate = _priced(purchase, candidate, decision.cost_cap)
         day = self._clock.now().strftime("%Y-%m-%d")
         scope = f"{caller.tenant}/{caller.app}/{day}"
         limit = decision.day_limit
@@ -49,7 +76,7 @@ class Purse:
             if limit is None:
                 raise
             left = NanoUsd(max(0, limit - await self._ledger.spent(scope)))
-            smaller = _clamped(request, candidate, left)
+            smaller = _clamped(purchase, candidate, left)
             if smaller is None:
                 raise
             return await self._ledger.reserve(scope, smaller.worst_cost, limit), smaller
@@ -75,12 +102,31 @@ class Purse:
             await asyncio.gather(*self._running, return_exceptions=True)
 
 
-def _clamped(request: InferenceRequest, candidate: Candidate, left: NanoUsd) -> Candidate | None:
-    """The candidate with as much output as `left` pays for; None when that is too little to be of use."""
-    target = candidate.target
-    bound = prompt_token_bound(request.size)
-    output = affordable_output(target.price, bound, left, request.choices)
-    if output < min(_USEFUL_OUTPUT, request.max_output_tokens or _USEFUL_OUTPUT):
-        return None
+def _priced(purchase: Purchase, candidate: Candidate, cap: NanoUsd | None) -> Candidate:
+    """The candidate with the worst cost of the bytes that are really sent. It was chosen by those received."""
+    bound, request, target = purchase.token_bound, purchase.request, candidate.target
+    if bound <= prompt_token_bound(request.size):
+        return candidate
+    output = _wanted(purchase, candidate)
     cost = worst_cost(target.price, bound, output, request.choices)
-    return Candidate(target, cost, output, candidate.expected_first_token)
+    if cap is None or cost <= cap:
+        return replace(candidate, worst_cost=cost)
+    smaller = _clamped(purchase, candidate, cap)
+    if smaller is None:
+        raise CostCapExceeded(target.id, cap)
+    return smaller
+
+
+def _clamped(purchase: Purchase, candidate: Candidate, left: NanoUsd) -> Candidate | None:
+    """The candidate with as much output as `left` pays for; None when that is too little to be of use."""
+    target, request, bound = candidate.target, purchase.request, purchase.token_bound
+    wanted = _wanted(purchase, candidate)
+    output = min(wanted, affordable_output(target.price, bound, left, request.choices))
+    if output < min(wanted, _USEFUL_OUTPUT):
+        return None
+    return replace(candidate, worst_cost=worst_cost(target.price, bound, output, request.choices), clamp=output)
+
+
+def _wanted(purchase: Purchase, candidate: Candidate) -> int:
+    """The output bound that holds for the candidate so far, in tokens per choice."""
+    return candidate.clamp or purchase.request.max_output_tokens or candidate.target.max_output_tokens

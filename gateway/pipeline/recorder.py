@@ -9,10 +9,10 @@ from typing import Any
 from gateway.domain.decision import Decision, Facts
 from gateway.domain.errors import GatewayError
 from gateway.domain.finding import Inspection
-from gateway.domain.money import NanoUsd, Usage
+from gateway.domain.money import Usage
 from gateway.domain.ports import AuditLog, Clock
 from gateway.domain.record import UNKNOWN, AuditRecord, Label, RecordKind, label
-from gateway.pipeline.exchange import Attempt, Exchange
+from gateway.pipeline.exchange import Attempt, Exchange, Spending
 
 Mac = Callable[[bytes], str]
 
@@ -43,7 +43,9 @@ class Recorder:
             **self._why(exchange),
         )
 
-    def attempt_failed(self, exchange: Exchange, attempt: Attempt, error: GatewayError | None, cost: NanoUsd) -> None:
+    def attempt_failed(
+        self, exchange: Exchange, attempt: Attempt, error: GatewayError | None, spending: Spending
+    ) -> None:
         """One try came to nothing; another may follow. Without an error the client left while it waited."""
         self._audit.submit(
             AuditRecord(
@@ -55,15 +57,19 @@ class Recorder:
                 attempt=attempt.number,
                 outcome=Label("failed" if error else "cancelled"),
                 error=Label(error.code.value) if error else Label(""),
-                cost=cost,
-                cost_basis=Label("reserved" if cost else "none"),
+                cost=spending.cost,
+                cost_basis=Label(spending.basis),
                 total_ms=_milliseconds(self._clock.monotonic() - attempt.began),
                 trace=Label(exchange.trace.id),
             )
         )
 
-    def finished(self, exchange: Exchange, attempt: Attempt, outcome: str, error: GatewayError | None) -> None:
-        """The exchange is over. `outcome` is ``completed``, ``cancelled`` (the client left) or ``broken``."""
+    def finished(
+        self, exchange: Exchange, attempt: Attempt, outcome: str, error: GatewayError | None, spending: Spending
+    ) -> None:
+        """The exchange is over. `outcome` is ``completed``, ``cancelled`` (the client left), ``broken`` (in the middle
+        of a stream) or ``failed``. The cost is this attempt's own: those before it have records of their own, and a sum
+        must count nothing twice."""
         usage = attempt.usage or Usage(0, 0)
         first = attempt.first_event
         self._audit.submit(
@@ -79,8 +85,8 @@ class Recorder:
                 input_tokens=usage.input_tokens,
                 output_tokens=usage.output_tokens,
                 cached_input_tokens=usage.cached_input_tokens,
-                cost=exchange.cost,
-                cost_basis=Label(exchange.cost_basis),
+                cost=spending.cost,
+                cost_basis=Label(spending.basis),
                 restored=exchange.restored,
                 first_token_ms=None if first is None else _milliseconds(first - attempt.began),
                 total_ms=_milliseconds(self._clock.monotonic() - exchange.began),
@@ -88,13 +94,14 @@ class Recorder:
             )
         )
 
-    def refused(self, exchange: Exchange, error: GatewayError, outcome: str) -> None:
-        """The request went nowhere (or its last attempt failed, whose own record precedes this one)."""
+    def refused(self, exchange: Exchange, error: GatewayError | None) -> None:
+        """The request went nowhere (or its last attempt failed, whose own record precedes this one). Without an error
+        the client left."""
         self._audit.submit(
             AuditRecord(
                 kind=RecordKind.REFUSAL,
-                outcome=Label(outcome),
-                error=Label(error.code.value),
+                outcome=Label("refused" if error else "cancelled"),
+                error=Label(error.code.value) if error else Label(""),
                 total_ms=_milliseconds(self._clock.monotonic() - exchange.began),
                 **self._who(exchange),
                 **self._why(exchange),

@@ -10,7 +10,6 @@ from gateway.domain.call import Chunk, Whole
 from gateway.domain.decision import Decision
 from gateway.domain.errors import Code, GatewayError, ProviderError
 from gateway.domain.money import NanoUsd, in_usd
-from gateway.domain.target import Zone
 from gateway.pipeline.answer import StreamAnswer, StreamTransform, WholeAnswer
 from gateway.pipeline.dispatch import Opened
 from gateway.pipeline.exchange import Attempt, Exchange
@@ -37,15 +36,19 @@ class Replier:
         return self._stream(exchange, opened, opened.first)
 
     async def _whole(self, exchange: Exchange, opened: Opened, first: Whole) -> WholeAnswer:
+        outcome = "failed"
+        problem: GatewayError | None = GatewayError(Code.INTERNAL, "The answer could not be restored.")
         try:
             with exchange.trace.step("restore"):
                 body = self._restored(exchange, opened, first.body)
+            outcome, problem = "completed", None
         except GatewayError as error:
-            self._finish(exchange, opened.attempt, "broken", error)
+            problem = error
             raise
         finally:
+            # First what needs no await: closing can be cancelled, and the outcome of what was sent must follow.
+            self._finish(exchange, opened.attempt, outcome, problem)
             await opened.events.aclose()
-        self._finish(exchange, opened.attempt, "completed", None)
         return WholeAnswer(body, decision_headers(exchange))
 
     def _restored(self, exchange: Exchange, opened: Opened, body: bytes) -> bytes:
@@ -83,8 +86,9 @@ class Replier:
             StreamTransform(note, restorer, hide_usage=not request.wants_usage),
             lambda outcome, error: self._finish(exchange, attempt, outcome, error),
             # The cost of a stream is known when it ends; the header says what it can be at most.
-            decision_headers(exchange, cost=attempt.candidate.worst_cost, basis="reserved"),
+            decision_headers(exchange, NanoUsd(exchange.cost + attempt.candidate.worst_cost), "reserved"),
             lambda error: exchange.dialect.stream_error(error, exchange.id),
+            exchange.trace.step("restore"),
         )
 
     def _finish(self, exchange: Exchange, attempt: Attempt, outcome: str, error: GatewayError | None) -> None:
@@ -92,26 +96,20 @@ class Replier:
         if exchange.closed:
             return
         exchange.closed = True
-        target = attempt.candidate.target
-        if attempt.usage is not None:
-            exchange.cost = NanoUsd(exchange.cost + target.price.cost(attempt.usage))
-            exchange.cost_basis = "usage"
-        elif target.zone is Zone.CLOUD:
-            exchange.cost = NanoUsd(exchange.cost + attempt.reservation.amount)
-            exchange.cost_basis = "reserved"
-        own = target.price.cost(attempt.usage) if attempt.usage is not None else attempt.reservation.amount
-        self._purse.settle(attempt.reservation, own)
+        spending = attempt.spending
+        exchange.add(spending)
+        self._purse.settle(attempt.reservation, spending.cost)
         with exchange.trace.step("record"):
-            self._recorder.finished(exchange, attempt, outcome, error)
+            self._recorder.finished(exchange, attempt, outcome, error, spending)
         self._observe(exchange, outcome, error)
 
-    def refused(self, exchange: Exchange, error: GatewayError, *, cancelled: bool = False) -> None:
-        """The exchange ends without an answer of a target."""
+    def refused(self, exchange: Exchange, error: GatewayError | None) -> None:
+        """The exchange ends without an answer of a target; without an error because the client left."""
         if exchange.closed:
             return
         exchange.closed = True
-        self._recorder.refused(exchange, error, "cancelled" if cancelled else "refused")
-        self._observe(exchange, "cancelled" if cancelled else "refused", error)
+        self._recorder.refused(exchange, error)
+        self._observe(exchange, "refused" if error else "cancelled", error)
 
 
 def decision_headers(exchange: Exchange, cost: NanoUsd | None = None, basis: str = "") -> Mapping[str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from gateway.dialects.openai_chat import LimitField
 from gateway.domain.errors import GatewayError
 from gateway.domain.finding import Finding, Found, Inspection
 from gateway.domain.grammar import Grammar
@@ -77,15 +78,21 @@ class Dialect(Protocol):
     """What the pipeline needs of a wire format; modules of `gateway.dialects` have this shape."""
 
     @property
-    def DIALECT(self) -> str: ...  # noqa: N802  (a constant of a module)
+    def DIALECT(self) -> str: ...
 
     @property
-    def GRAMMAR(self) -> Grammar: ...  # noqa: N802
+    def GRAMMAR(self) -> Grammar: ...
 
     def parse(self, body: bytes) -> InferenceRequest: ...
 
     def with_changes(
-        self, body: JsonObject, *, model: str, include_usage: bool, max_output_tokens: int | None
+        self,
+        body: JsonObject,
+        *,
+        model: str,
+        include_usage: bool,
+        max_output_tokens: int | None,
+        output_limit_field: LimitField | None,
     ) -> JsonObject: ...
 
     def usage_of(self, answer: JsonObject) -> Usage | None: ...

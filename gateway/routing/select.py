@@ -60,14 +60,15 @@ class Selector:
                 f"the prompt is about {demand.token_estimate} tokens long, its context holds {target.context_tokens}",
             )
         wanted = demand.max_output or target.max_output_tokens
-        clamp = None
+        # Where the caller sets no bound, the target's is written into the request: a cost is bounded by it only then.
+        clamp = None if demand.max_output else wanted
         if decision.cost_cap is not None:
-            affordable = affordable_output(target.price, demand.token_bound, decision.cost_cap, demand.choices)
+            affordable = affordable_output(target.worst_price, demand.token_bound, decision.cost_cap, demand.choices)
             if affordable < min(wanted, _USEFUL_OUTPUT):
                 return _rejected(target, f"could cost more than the cap of {in_usd(decision.cost_cap)} USD a request")
             if affordable < wanted:
                 wanted = clamp = affordable
-        cost = worst_cost(target.price, demand.token_bound, wanted, demand.choices)
+        cost = worst_cost(target.worst_price, demand.token_bound, wanted, demand.choices)
         return Candidate(target, cost, clamp, self.latency.expected(target.id, target.first_token))
 
     def _rank(

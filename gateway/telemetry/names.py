@@ -33,8 +33,8 @@ STEPS: Final[dict[str, str]] = {
     RESERVE: "set the worst cost aside",
     REDACT: "replace what must not leave",
     GUARD: "check the final bytes",
-    DISPATCH: "one attempt at one target, until its answer is complete",
-    RESTORE: "put the hidden values back into the answer",
+    DISPATCH: "one attempt at one target, until it begins to answer",
+    RESTORE: "take the answer in, and put the hidden values back into it",
     RECORD: "settle the cost and write the audit record",
 }
 

@@ -32,15 +32,50 @@ VALUES = [
     *("+1 212-555-5555", "(212) 555-5555", "030 901820", "+49 30 901820", "12345678901234567", "2024-01-15 10:30"),
     *("Anna Kowalski", "Dr. Miller", "my name is Bob", "John", "12 High Street", "SW1A 1AA", "Hauptstraße 5"),
     *("sk-abcdefghijklmnopqrstuvwx123", "ghp_" + "a1B2" * 9, "postgres://u:hunter22@db/x", "password: tr0ub4dor"),
-    *("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.c2lnbmF0dXJl", "\u017f36-90-4399", "\uff15\uff13\uff16-90-4399", "\u0661\u0662"),
+    *(
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.c2lnbmF0dXJl",
+        "\u017f36-90-4399",
+        "\uff15\uff13\uff16-90-4399",
+        "\u0661\u0662",
+    ),
 ]
 WORDS = [
-    *("ssn", "social security", "passport", "bank account", "iban", "the", "nhs patient", "phone", "card", "wallet", "btc"),
-    *("My", "is", "and", "call me", "email", "a:b", "x:", "-", "itin taxpayer", "ni number", "mac", "ip", ".", ",", "\n"),
+    *(
+        "ssn",
+        "social security",
+        "passport",
+        "bank account",
+        "iban",
+        "the",
+        "nhs patient",
+        "phone",
+        "card",
+        "wallet",
+        "btc",
+    ),
+    *(
+        "My",
+        "is",
+        "and",
+        "call me",
+        "email",
+        "a:b",
+        "x:",
+        "-",
+        "itin taxpayer",
+        "ni number",
+        "mac",
+        "ip",
+        ".",
+        ",",
+        "\n",
+    ),
     *("  ", "(", ")", '"', "Hello", "customer", "€", "日本語", "I'm", "address", "don't", "e.g.", "/", "\t", "\u00a0"),
 ]
 PIECES = st.lists(
-    st.tuples(st.sampled_from(VALUES + WORDS), st.sampled_from([" ", " ", " ", "", "-", ".", ",", "\n", ":", "x", "7"])),
+    st.tuples(
+        st.sampled_from(VALUES + WORDS), st.sampled_from([" ", " ", " ", "", "-", ".", ",", "\n", ":", "x", "7"])
+    ),
     max_size=14,
 )
 

@@ -68,6 +68,16 @@ def test_an_entity_of_two_data_types_is_counted_once_per_line() -> None:
     assert decide(source, found=found(PERSON=3)).level is Level.CONFIDENTIAL
 
 
+def test_an_entity_of_two_data_types_is_hidden_from_the_lower_confidence() -> None:
+    """What either data type hides is hidden."""
+    types = {
+        "names": {"detect": ["PERSON"], "confidence": 0.8},
+        "anyone": {"detect": ["PERSON"], "confidence": 0.5},
+    }
+    source = document(data_types=types, levels={"confidential": [{"any_of": ["names", "anyone"]}]})
+    assert decide(source, found=found(PERSON=1)).redact == (Hidden("PERSON", 50),)
+
+
 def test_all_of_with_at_least_needs_that_many_of_each() -> None:
     """all_of with at_least counts each data type on its own."""
     source = document(levels={"restricted": [{"all_of": ["contact details", "health data"], "at_least": 2}]})
@@ -260,6 +270,13 @@ def test_an_exception_lifts_its_rule_for_those_it_names_until_it_expires() -> No
     assert lifted.reasons[-1].why == "R-1, approved by dpo until 2026-09-01"
     assert decide(policy, group="staff").action is Action.LOCAL_ONLY
     assert decide(policy, group="leads", as_of=date(2026, 9, 2)).action is Action.LOCAL_ONLY
+
+
+def test_in_audit_mode_no_exception_is_a_reason() -> None:
+    """What is not enforced need not be lifted: only what had a say is among the reasons."""
+    stay = rule("stay", {"app": "support-bot"}, {"action": "local_only"})
+    decision = decide(with_rules(stay, exceptions=[waiver()], mode="audit"), group="leads")
+    assert (ids(decision), decision.would) == ([], ())
 
 
 def test_an_exception_cannot_lift_the_floor() -> None:

@@ -1,6 +1,6 @@
 """Writes the synthetic corpus: one JSON object a line, {"messages": [{"role": …, "content": …}, …]}.
 
-python -m tools.demo_model.corpus --dialogues 60000 --seed 7 --out /tmp/demo_model/corpus.jsonl
+python -m tools.demo_model.corpus --dialogues 80000 --seed 7 --out /tmp/demo_model/corpus.jsonl
 """
 
 from __future__ import annotations
@@ -59,6 +59,20 @@ OPENINGS = (
 )
 CLOSINGS = (" Please help.", " Thanks!", " Thank you.", " Can you help me?", " Please.", " Best regards")
 
+# Said before the full stop of a question.
+TAILS = (
+    "since yesterday", "since this morning", "again", "today", "at the moment", "right now",
+    "as soon as possible",
+)  # fmt: skip
+DRILLS = (
+    "Repeat: ",
+    "Repeat after me: ",
+    "Please repeat: ",
+    "Say this again: ",
+    "Copy this: ",
+    "Read this back: ",
+)
+
 PROBLEMS = (
     ("the {item} arrived damaged", "the {item} arrived damaged"), ("my {device} does not turn on",
                                                                    "the {device} does not turn on"),
@@ -114,6 +128,8 @@ def _typo(rng: random.Random, text: str) -> str:
 def user_turn(rng: random.Random, question: str, *, dressed: bool = True) -> Turn:
     """A question as people type it: with or without greeting, capital letter, full stop and typing errors."""
     text = question
+    if dressed and rng.random() < 0.1 and text[-1] in ".?":
+        text = f"{text[:-1]} {rng.choice(TAILS)}{text[-1]}"
     if dressed and rng.random() < 0.3:
         text = rng.choice(OPENINGS) + text
     if dressed and rng.random() < 0.2:
@@ -216,6 +232,24 @@ def memory_task(rng: random.Random) -> list[Turn]:
     return [*turns, user_turn(rng, last, dressed=False), _answer(answer)]
 
 
+def copy_drill(rng: random.Random) -> list[Turn]:
+    """Names and order numbers to say back.
+
+    Without them, so small a model needs far more steps before it copies a name and does not guess one.
+    """
+    forms = (
+        "order {order}",
+        "{first}",
+        "{name}",
+        "{first} and {item}",
+        "{amount} dollars",
+        "order {order} for {first}",
+    )
+    things = [rng.choice(forms).format_map(values.draw(rng)) for _ in range(rng.randint(1, 6))]
+    text = rng.choice((", ", " ", "; ")).join(things)
+    return [{"role": "user", "content": rng.choice(DRILLS) + text}, _answer(text)]
+
+
 def _exchange_turns(rng: random.Random, exchange: Exchange, *, dressed: bool = True) -> list[Turn]:
     return [user_turn(rng, exchange.question, dressed=dressed), _answer(exchange.answer)]
 
@@ -243,7 +277,8 @@ def conversation(rng: random.Random) -> list[Turn]:
 
 
 TASKS: tuple[tuple[Callable[[random.Random], list[Turn]], int], ...] = (
-    (conversation, 76), (label_task, 12), (summary_task, 6), (memory_task, 3), (tool_task, 3),
+    (conversation, 66), (copy_drill, 14), (label_task, 9), (summary_task, 5), (memory_task, 3),
+    (tool_task, 3),
 )  # fmt: skip
 
 
@@ -278,7 +313,7 @@ def main() -> None:
     """Command line."""
     layout = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=layout)
-    parser.add_argument("--dialogues", type=int, default=60_000)
+    parser.add_argument("--dialogues", type=int, default=80_000)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()

@@ -73,6 +73,7 @@ ACCOUNTS = (
         "please give me access to the {app}.", "a new colleague needs an account.",
         "please create an account for {name}.", "please set up a new account for {name}.",
         "how do I install the {app}?", "where can I download the {app}?",
+        "I need the {app} on my {device}.",
     ), (
         ("I have sent the request for {first} to the account team.",
          "I have sent the request for the {app} to the account team.",
@@ -108,7 +109,7 @@ DEVICES = (
     Topic("hardware", (
         "my {device} shows a {colour} light.", "there is a {colour} light on my {device}.",
         "why is the light on my {device} {colour}?", "what does the {colour} light on the {device} mean?",
-        "the {device} is blinking {colour}.",
+        "the {device} is blinking {colour}.", "the {device} is black and has a {colour} light.",
     ), (
         ("A {colour} light means that the {device} is waiting for a connection.",),
         ("Check the cable and restart the {device}.", "Please check the cable and the network."),

@@ -49,7 +49,7 @@ def add_tokenizer(writer: gguf.GGUFWriter, path: Path) -> None:
     tokens = sorted(stored["vocab"], key=stored["vocab"].__getitem__)
     types = [gguf.TokenType.CONTROL if token in SPECIAL_TOKENS else gguf.TokenType.NORMAL for token in tokens]
     writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("smollm")  # single digits, then GPT-2's words: see `train.make_tokenizer`
+    writer.add_tokenizer_pre("gpt-2")  # the splitting of `train.make_tokenizer`
     writer.add_token_list(tokens)
     writer.add_token_types(types)
     merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in stored["merges"]]

@@ -17,6 +17,7 @@ DOUBLE_CHARGE = Topic("billing", (
     "there are two payments on my card {card}.",
     "my card number is {card} and I was charged twice for order {order}.",
     "I see two charges of {amount} dollars on card {card}.", "why was my card {card} charged twice?",
+    "I paid order {order} two times with my card {card}.",
     "my card {card} was billed twice for the {item}, can you check?",
     "my card ({card}) was charged twice for order {order}. My email is {email}.",
     "I am {name} and my card {card} was charged twice for order {order}.",
@@ -30,13 +31,16 @@ DOUBLE_CHARGE = Topic("billing", (
 ), urgent=True)
 
 REFUND = Topic("billing", (
-    "please refund card {card}.", "please refund {amount} dollars to card {card}.",
-    "refund order {order} to card {card}.", "please refund order {order} to my card {card}.",
-    "send the refund to my IBAN {iban}.", "please send the refund to {iban}.",
-    "I want my money back on card {card}.", "can you refund the {item} to card {card}?",
-    "refund to {iban} please.", "please refund order {order} to {iban}.",
-    "my IBAN is {iban}, please refund order {order}.", "please refund {name}, card {card}.",
-    "issue a refund of {amount} dollars to {card}.",
+    "please refund card {card}.", "please refund card {card}, the {item} never came.",
+    "please refund my card {card}, I did not get the {item}.",
+    "send the money for order {order} to IBAN {iban}.",
+    "I want the refund for order {order} on my account {iban}.",
+    "please refund {amount} dollars to card {card}.", "refund order {order} to card {card}.",
+    "please refund order {order} to my card {card}.", "send the refund to my IBAN {iban}.",
+    "please send the refund to {iban}.", "I want my money back on card {card}.",
+    "can you refund the {item} to card {card}?", "refund to {iban} please.",
+    "please refund order {order} to {iban}.", "my IBAN is {iban}, please refund order {order}.",
+    "please refund {name}, card {card}.", "issue a refund of {amount} dollars to {card}.",
 ), (
     ("I have started the refund for order {order}.", "I have started the refund for the {item}.",
      "I have started the refund of {amount} dollars.", "I have started the refund."),
@@ -96,8 +100,10 @@ REPLY_ORDER = Topic("shipping", (
     "write a short reply to {name} about her order.", "write a short reply to {name} about his order.",
     "write a reply to {name} about order {order}.", "draft a short email to {name} about order {order}.",
     "write an email to {email} about order {order}.", "reply to {name} ({email}) about the {item}.",
-    "write a short message to {name}, the order is on its way.", "tell {name} that order {order} is late.",
-    "write to {name} that the {item} is on its way.",
+    "write a short message to {name}, the order is on its way.",
+    "write an email to {name} to say that order {order} is late.",
+    "let {name} know that order {order} comes later.", "draft a short reply to {name} about the order.",
+    "tell {name} that order {order} is late.", "write to {name} that the {item} is on its way.",
     "please answer {name}, she asks where her order is.",
 ), (
     ("Dear {first}, thank you for your message.", "Hello {first}, thank you for your message.",
@@ -121,7 +127,8 @@ REPLY_OTHER = Topic("other", (
 REPLY_SORRY = Topic("billing", (
     "write an apology to {name} for the late delivery.", "apologise to {name} for the wrong bill.",
     "write a sorry email to {name}.", "draft an apology to {name} about order {order}.",
-    "write a short apology to {email}.", "tell {first} that we are sorry.",
+    "write to {name} that we are sorry about the broken {item}.", "write a short apology to {email}.",
+    "tell {first} that we are sorry.",
 ), (
     ("Dear {first}, we are sorry about the trouble with order {order}.",
      "Dear {first}, we are sorry about the trouble.", "Hello, we are sorry about the trouble."),

@@ -13,6 +13,7 @@ ORDERS = (
         "order {order} has not arrived yet.", "my {item} has not arrived yet.", "when will my {item} arrive?",
         "I am still waiting for my {item}.", "track my package please.", "my package is late.",
         "I ordered the {item} last week, where is it?", "the parcel for order {order} is late.",
+        "order {order} is not here yet, when does it come?",
     ), (
         ("Order {order} has left our warehouse.", "Order {order} is on its way to you.",
          "The {item} is on its way to you.", "The {item} has left our warehouse.",
@@ -24,6 +25,7 @@ ORDERS = (
         "can I change the address for order {order}?", "please change the delivery address of order {order}.",
         "I moved, please send order {order} to my new address.", "I want to change the address of my order.",
         "can you send the {item} to another address?", "I moved to {city}.",
+        "can order {order} go to {city}?", "please send order {order} to {city} and not to {address}.",
         "I gave the wrong address for order {order}.",
     ), (
         ("You can change the address of order {order} until it is shipped.",
@@ -35,7 +37,8 @@ ORDERS = (
     Topic("shipping", (
         "I want to cancel order {order}.", "please cancel order {order}.", "can I cancel my order?",
         "cancel my order please.", "I no longer need the {item}.", "please cancel the order for the {item}.",
-        "how do I cancel order {order}?",
+        "how do I cancel order {order}?", "please cancel order {order}, I changed my mind.",
+        "I do not need order {order} any longer.",
     ), (
         ("I have cancelled order {order}.", "I have cancelled the order for the {item}.",
          "I have cancelled the order for you."),
@@ -134,6 +137,8 @@ BILLS = (
         "please send me the invoice for order {order}.", "I need an invoice for the {item}.",
         "can I get a receipt?", "I need a receipt for order {order}.", "where can I find my invoice?",
         "please send me my last bill.", "send me the bill for order {order}.", "I lost my invoice.",
+        "I need the invoice of order {order} for my taxes.",
+        "could you send me the invoice of order {order}?",
     ), (
         ("I have sent the invoice for order {order} to your email address.",
          "I have sent the invoice for the {item} to your email address.",
@@ -145,7 +150,8 @@ BILLS = (
         "my bill is wrong.", "I do not understand my bill.", "there is a mistake on my invoice.",
         "why did you charge me {amount} dollars?",
         "there is a charge of {amount} dollars that I do not know.",
-        "what is this charge of {amount} dollars?",
+        "what is this charge of {amount} dollars?", "you took {amount} dollars from my account, why?",
+        "why did I pay {amount} dollars?",
     ), (
         ("Thank you for telling us.", "I am sorry about that.", ""),
         ("I will check the charge of {amount} dollars.", "I will check the invoice for order {order}.",

@@ -8,7 +8,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.budgets.estimate import MOST_OUTPUT, affordable_output, prompt_token_bound, worst_cost
+from gateway.domain.estimate import MOST_OUTPUT, affordable_output, prompt_token_bound, worst_cost
 from gateway.domain.money import FREE, NanoUsd, Price, Usage, usd
 
 tokens = st.integers(0, 2_000_000)
