@@ -146,13 +146,16 @@ class OpenAICompatible:
             headers = headers.copy()
             headers["traceparent"] = call.traceparent
         connect = call.timeouts.connect
+        # As a stream, httpx adds no headers of its own, which would cost more than everything else it does here; the
+        # host comes from aiohttp.
         request = httpx.Request(
             "POST",
             self._url,
             headers=headers,
-            content=call.body,
+            stream=httpx.ByteStream(call.body),
             extensions={"timeout": {"connect": connect, "pool": connect}},
         )
+        await request.aread()  # at hand already: so it goes out with its length, not in chunks
         try:
             response = await self._waits.until(deadline, self._transport.handle_async_request(request))
         except FAULT_CLASSES as error:

@@ -51,7 +51,8 @@ class Facts:
     """Everything a policy may look at, and nothing else; holds no content, so it can be recorded and replayed.
 
     `user` is empty when the request names none. `prompt_tokens` is an estimate (four characters a token); money is
-    never reserved by it. `as_of` is the date (UTC) on which exceptions and audit-mode rules expire. The three hints come from the caller and can only tighten.
+    never reserved by it. `as_of` is the date (UTC) by which exceptions and audit-mode rules expire. The three hints
+    come from the caller and can only tighten.
     """
 
     tenant: str

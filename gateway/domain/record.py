@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, fields
 from datetime import date
 from enum import StrEnum
+from operator import attrgetter
 from typing import NewType
 
 from gateway.domain.finding import Found
@@ -15,7 +16,9 @@ from gateway.domain.money import NanoUsd
 Label = NewType("Label", str)
 """At most 96 characters, one line, of a small alphabet: ids, rule names, hashes. Never text from a request."""
 
-_LABEL = re.compile(r"[A-Za-z0-9_.:/@+\- ]{0,96}", re.ASCII)
+_ONE = r"[A-Za-z0-9_.:/@+\- ]{0,96}"
+_LABEL = re.compile(_ONE, re.ASCII)
+_ALL_LABELS = re.compile(rf"{_ONE}(?:\n{_ONE})*", re.ASCII)
 UNKNOWN = Label("unknown")
 
 
@@ -95,20 +98,24 @@ class AuditRecord:
     trace: Label = Label("")
 
     def __post_init__(self) -> None:
-        for name in _LABELS:
-            _check(name, getattr(self, name))
-        for name in _LABEL_TUPLES:
-            for item in getattr(self, name):
-                _check(name, item)
-        for name in ("found", "hidden"):
-            for item in getattr(self, name):
-                _check(name, item.entity)
+        texts = [*_LABELS(self), *self.because, *self.would, *self.permitted]
+        texts += [item.entity for item in self.found]
+        texts += [item.entity for item in self.hidden]
+        joined = "\n".join(texts)  # all at once: one by one costs more than writing the record
+        if joined.count("\n") != len(texts) - 1 or not _ALL_LABELS.fullmatch(joined):
+            raise ValueError(f"audit record: {_culprit(self)} is not a label")  # the text itself stays out of it
 
 
-def _check(field: str, text: str) -> None:
-    if not _LABEL.fullmatch(text):
-        raise ValueError(f"audit record field {field!r}: not a label")  # the text itself stays out of the message
+def _culprit(record: AuditRecord) -> str:
+    """The name of the first field with a text that is no label."""
+    for name in _LABEL_FIELDS:
+        if not _LABEL.fullmatch(getattr(record, name)):
+            return name
+    for name in ("because", "would", "permitted"):
+        if not all(_LABEL.fullmatch(text) for text in getattr(record, name)):
+            return name
+    return "found or hidden"
 
 
-_LABELS = tuple(f.name for f in fields(AuditRecord) if f.type == "Label")
-_LABEL_TUPLES = tuple(f.name for f in fields(AuditRecord) if f.type == "tuple[Label, ...]")
+_LABEL_FIELDS = tuple(f.name for f in fields(AuditRecord) if f.type == "Label")
+_LABELS = attrgetter(*_LABEL_FIELDS)

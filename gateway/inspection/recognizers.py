@@ -135,8 +135,12 @@ class PhoneRecognizer(TextRecognizer):
     )
     MIN_DIGITS = 7
 
+    # It begins with a digit, looking back from there, so that the search skips everything else. With a plus a number
+    # may follow anything but a word (tel:+44…, a CSV file); without, neither a sign of a sum, a path or an id, nor a
+    # digit and a separator.
     _CANDIDATE = re.compile(
-        r"(?<![\w.,/:#$€£=-])(?:\+|\(\+?)?[0-9](?:[ .\-/()\u00a0]{0,2}[0-9]){6,16}+(?![\w%€£$])"
+        r"[0-9](?:(?<=\+[0-9])(?<!\w\+[0-9])|(?<![\w./#$€£+-][0-9])(?<![0-9][,:=][0-9]))"
+        r"(?:[ .\-/()\u00a0]{0,2}[0-9]){6,16}+(?![\w%€£$])"
     )
     _NOT_PHONE = re.compile(
         r"(?:19|20)[0-9]{2}[-/.][01]?[0-9][-/.]|[0-3]?[0-9][-/.][0-3]?[0-9][-/.](?:19|20)[0-9]{2}"
@@ -148,10 +152,14 @@ class PhoneRecognizer(TextRecognizer):
 
     def hits(self, text: str) -> Iterator[Hit]:
         for match in self._CANDIDATE.finditer(text):
-            candidate = match.group()
-            score = self._score(candidate)
+            start, end = match.span()
+            if text[start - 1 : start] == "+":
+                start -= 1
+            if text[start - 1 : start] == "(" and ")" in match.group():
+                start -= 1
+            score = self._score(text[start:end])
             if score:
-                yield match.start(), match.end(), score
+                yield start, end, score
 
     def _score(self, candidate: str) -> float:
         digits = "".join(filter(str.isdigit, candidate))

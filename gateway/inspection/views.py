@@ -1,8 +1,9 @@
 """Other ways to read a text, so that a value does not hide in its spelling; offsets map back to the original.
 
-Two views exist: *decoded* (percent-encoding, ``\\uXXXX`` escapes, HTML character references) and *folded* (invisible
-characters removed, digits of other scripts and compatibility forms replaced by their plain forms). A view is made
-only for texts that contain such spellings.
+Two views exist: *decoded* (percent-encoding, backslash escapes, HTML character references, plus signs and underscores
+that stand for a space; also when one is inside another) and *folded* (what is decoded, without invisible characters and
+with plain forms in place of compatibility forms and digits of other scripts). A view is made only for texts that
+contain such spellings.
 """
 
 from __future__ import annotations
@@ -15,11 +16,21 @@ from collections.abc import Iterable
 from functools import lru_cache
 from urllib.parse import unquote
 
+# Each alternative begins with one fixed character, so that the search skips all others.
 _ENCODED = re.compile(
-    r"(?:%[0-9A-Fa-f]{2})+"
-    r"|\\u[0-9A-Fa-f]{4}(?:\\u[0-9A-Fa-f]{4})*"
+    r"%[0-9A-Fa-f]{2}(?:%[0-9A-Fa-f]{2})*"
+    r"|\\\\*(?:u[0-9A-Fa-f]{4}(?:\\+u[0-9A-Fa-f]{4})*|x[0-9A-Fa-f]{2}(?:\\+x[0-9A-Fa-f]{2})*"
+    r"|[nrtbf](?=[\w+(]))"  # a line break; else its letter would be taken for the first of the word behind
     r"|&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z]{2,10});"
+    # In a URL: ?name=Anna+Kowalski, /people/Anna%20Kowalski
+    r"|\+(?<=[^\W\d_]\+)(?=[^\W\d_])|=(?=[A-Z][^\W\d_]*(?:\+|%20)[A-Z])|/(?=[A-Z][^\W\d_]*(?:\+|%20)[A-Z])"
+    # In file names, identifiers and emphasis: before a capitalised word or a long number, and after one
+    r"|__*(?:(?=[A-Z][^\W\d_]|\+?[0-9][0-9 -]{6})|(?<=[0-9]{6}_)|(?<=\w_)(?!\w))"
 )
+_MARKERS = ("%", "\\", "&", "+", "_")  # an equals sign or a slash counts only before one of them
+_ESCAPE_MARK = re.compile(r"\\+[ux]")
+_ROUNDS = 3
+"""How many times one spelling may be inside another: a link in a query of a link in a query."""
 # A dash of another kind between digits is a separator; elsewhere it is punctuation and stays (group 1).
 # The ranges left out of the last class are letters that have no other form: Latin, Cyrillic, Arabic, kana, Han, Hangul.
 _UNUSUAL = re.compile(
@@ -29,11 +40,15 @@ _UNUSUAL = re.compile(
 
 
 class View:
-    """A text with replacements: `text` is the reading, `back` finds an offset pair in the original."""
+    """A text with replacements: `text` is the reading, `back` finds an offset pair in the original.
 
-    __slots__ = ("_original", "_reading", "_sizes", "text")
+    With `inner`, the text is itself the reading of a view, and offsets are traced back through both.
+    """
 
-    def __init__(self, text: str, replacements: Iterable[tuple[int, int, str]]) -> None:
+    __slots__ = ("_inner", "_original", "_reading", "text")
+
+    def __init__(self, text: str, replacements: Iterable[tuple[int, int, str]], inner: View | None = None) -> None:
+        self._inner = inner
         pieces: list[str] = []
         self._reading: list[int] = []  # where each replacement starts and ends in the reading
         self._original: list[int] = []
@@ -51,7 +66,8 @@ class View:
 
     def back(self, start: int, end: int) -> tuple[int, int]:
         """The stretch of the original that a stretch of the reading stands for; a touched replacement is whole."""
-        return self._offset(start, first=True), self._offset(end, first=False)
+        start, end = self._offset(start, first=True), self._offset(end, first=False)
+        return (start, end) if self._inner is None else self._inner.back(start, end)
 
     def _offset(self, position: int, *, first: bool) -> int:
         marks = self._reading
@@ -65,29 +81,48 @@ class View:
 
 def views(text: str) -> list[View]:
     """The readings of `text` that differ from it; usually none."""
-    found = []
-    if ("%" in text or "\\u" in text or "&" in text) and (matches := list(_ENCODED.finditer(text))):
-        decoded = View(text, [(m.start(), m.end(), _decode(m.group())) for m in matches])
-        if decoded.text != text:
-            found.append(decoded)
-    if not text.isascii():
+    decoded: View | None = None
+    reading = text
+    for _ in range(_ROUNDS):
+        if not any(map(reading.__contains__, _MARKERS)):
+            break
+        changes = [(m.start(), m.end(), _decode(m.group())) for m in _ENCODED.finditer(reading)]
+        if all(reading[start:end] == new for start, end, new in changes):
+            break
+        decoded = View(reading, changes, decoded)
+        reading = decoded.text
+    found = [] if decoded is None else [decoded]
+    if not reading.isascii():
         changes = [
             (m.start(), m.end(), new)
-            for m in _UNUSUAL.finditer(text)
+            for m in _UNUSUAL.finditer(reading)
             if (new := "-" if m.group(1) else _fold(m.group())) != m.group()
         ]
         if changes:
-            found.append(View(text, changes))
+            found.append(View(reading, changes, decoded))
     return found
 
 
 def _decode(encoded: str) -> str:
-    if encoded[0] == "%":
+    mark = encoded[0]
+    if mark == "%":
         return unquote(encoded, errors="replace")
-    if encoded[0] == "\\":
-        units = bytes.fromhex(encoded.replace("\\u", ""))
+    if mark == "&":
+        return html.unescape(encoded)
+    if mark in "+_":
+        return " "
+    if mark in "=/":
+        return mark + " "
+    kind = encoded.lstrip("\\")[0]
+    if kind not in "ux":
+        return "\n" if kind in "nr" else " "
+    units = bytes.fromhex(_ESCAPE_MARK.sub("", encoded))
+    if kind == "u":
         return units.decode("utf-16-be", errors="replace")
-    return html.unescape(encoded)
+    try:
+        return units.decode()
+    except UnicodeDecodeError:
+        return units.decode("latin-1")
 
 
 @lru_cache(4096)  # single characters only: no content is kept

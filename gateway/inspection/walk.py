@@ -17,6 +17,7 @@ MIN_BLOB = 512
 """Characters of unbroken base64 alphabet from which a string is taken for encoded bytes that nobody can read."""
 
 _BLOB = re.compile(rf"[A-Za-z0-9+/_-]{{{MIN_BLOB},}}+={{0,2}}")
+_BLOB_LINE = re.compile(r"[A-Za-z0-9+/_-]{60,}={0,2}")  # encoders break lines after 64 or 76 characters
 _DATA_URL = re.compile(r"data:[^,\s]{0,200};base64,", re.IGNORECASE)
 _SMALL = 10 ** (MIN_DIGITS - 1)
 
@@ -51,6 +52,8 @@ class _Walker:
             if node is None or not node.permits(value):
                 self._string(value, path, nesting)
         elif isinstance(value, dict):
+            if len(path) == 3 and path[0] == "messages" and path[2] == "content" and nesting == 0:
+                self.unreadable += self._is_unreadable(value)  # one part in place of a list of them
             self._object(value, path, node, depth + 1, nesting)
         elif isinstance(value, list):
             self._list(value, path, node, depth + 1, nesting)
@@ -75,12 +78,7 @@ class _Walker:
         _check_depth(depth)
         item_node = node.item if node is not None else None
         if nesting == 0 and path and path[-1] == "content":
-            readable = self.grammar.readable_parts
-            self.unreadable += sum(
-                1
-                for part in value
-                if not isinstance(part, str) and not (isinstance(part, dict) and part.get("type") in readable)
-            )
+            self.unreadable += sum(map(self._is_unreadable, value))
         for position, item in enumerate(value):
             self.member(item, (*path, position), item_node, depth, nesting)
 
@@ -93,12 +91,36 @@ class _Walker:
             return
         self.found.append(Leaf(path, text))
         self._blob(text)
+        if nesting == embedded.MAX_NESTING and embedded.parse(text) is not None:
+            self.unreadable += 1  # JSON so deep in JSON that nothing says what its escapes stand for
+
+    def _is_unreadable(self, part: Json) -> bool:
+        """Is this part of a content something else than text?"""
+        if isinstance(part, dict):
+            kind = part.get("type")
+            return not isinstance(kind, str) or kind not in self.grammar.readable_parts
+        return not isinstance(part, str)
 
     def _blob(self, text: str) -> None:
-        if (";base64," in text and _DATA_URL.search(text)) or (
-            len(text) >= MIN_BLOB and any(len(word) >= MIN_BLOB and _BLOB.search(word) for word in text.split())
-        ):
+        if (";base64," in text and _DATA_URL.search(text)) or (len(text) >= MIN_BLOB and _has_blob(text)):
             self.unreadable += 1
+
+
+def _has_blob(text: str) -> bool:
+    """Are there encoded bytes in the text, in one piece or broken into lines?"""
+    lines = 0
+    for word in text.replace("\\r", "").replace("\\n", "\n").split():
+        if len(word) < 60:
+            lines = 0
+        elif len(word) >= MIN_BLOB and _BLOB.search(word):
+            return True
+        elif _BLOB_LINE.fullmatch(word):
+            lines += len(word)
+            if lines >= MIN_BLOB:
+                return True
+        else:
+            lines = 0
+    return False
 
 
 def _check_depth(depth: int) -> None:
