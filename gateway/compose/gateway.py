@@ -118,7 +118,8 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     """Open every part. Raises `ConfigurationError`: without a good policy, or without its stores, nothing starts."""
     async with AsyncExitStack() as stack:
         detector = PresidioDetector(processes=settings.inspection.processes)
-        policies = PolicyStore(settings.policy, detectable=detector.entities)
+        archive = settings.storage.folder / "policies"
+        policies = PolicyStore(settings.policy, detectable=detector.entities, archive=archive)
         stores = await _open_stores(settings, stack)
         stack.push_async_callback(detector.aclose)
         await detector.start()

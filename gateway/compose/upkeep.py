@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
 
 import anyio
 
 from adapters.llama_cpp.supervisor import EngineState, EngineSupervisor
-from gateway.domain.decision import Level, PolicyId
+from gateway.domain.decision import Gate, PolicyId
 from gateway.domain.errors import ConfigurationError
+from gateway.domain.finding import Found
 from gateway.pipeline.probe import SelfProbe
 from gateway.pipeline.recorder import Recorder
+from gateway.policy.compile import CompiledPolicy
+from gateway.policy.evaluate import level_of, present_types
 from gateway.policy.store import PolicyStore
 from gateway.policy.watch import watch
 from gateway.settings import Settings
@@ -22,8 +24,9 @@ from gateway.telemetry.logs import log_event
 from gateway.telemetry.metrics import Metrics
 
 _log = logging.getLogger(__name__)
-_PROBE_EVERY = 60.0  # seconds
+PROBE_EVERY = 60.0  # seconds
 _ENGINES_EVERY = 2.0
+_AGAIN_AFTER = 1.0
 
 
 class Upkeep:
@@ -37,13 +40,17 @@ class Upkeep:
         recorder: Recorder,
         metrics: Metrics,
         engines: Mapping[str, EngineSupervisor],
+        *,
+        probe_every: float = PROBE_EVERY,
     ) -> None:
+        """`probe_every` is seconds between two self-probes."""
         self._settings = settings
         self._policies = policies
         self._probe = probe
         self._recorder = recorder
         self._metrics = metrics
         self._engines = engines
+        self._probe_every = probe_every
         self._probe_problem = ""
         self._restarts = dict.fromkeys(engines, 0)
         self._tasks: list[asyncio.Task[None]] = []
@@ -52,9 +59,12 @@ class Upkeep:
         self._policy_loaded(self._policies.current.id)
         await self._run_probe()
         self._tasks = [
-            asyncio.create_task(self._watch_policy(), name="policy watch"),
-            asyncio.create_task(self._keep_probing(), name="self-probe"),
-            asyncio.create_task(self._watch_engines(), name="engine figures"),
+            asyncio.create_task(self._lasting(work, name), name=name)
+            for work, name in (
+                (self._watch_policy, "policy watch"),
+                (self._keep_probing, "self-probe"),
+                (self._watch_engines, "engine figures"),
+            )
         ]
         return self
 
@@ -81,12 +91,21 @@ class Upkeep:
         while any(engine.state in waiting for engine in self._engines.values()):  # noqa: ASYNC110 (no event there)
             await anyio.sleep(0.1)
 
+    async def _lasting(self, work: Callable[[], Awaitable[None]], name: str) -> None:
+        """Do `work`, which never ends by itself. A task that has died looks like one that has nothing to report, so
+        this is a border: whatever fails in it (the audit log takes no event, say) is logged, and it begins anew."""
+        while True:
+            try:
+                await work()
+            except Exception as error:
+                log_event(_log, logging.CRITICAL, "upkeep failed and begins anew", task=name, error=error)
+            await anyio.sleep(_AGAIN_AFTER)
+
     async def _watch_policy(self) -> None:
-        await watch(self._policies, self._settings.policy, loaded=self._policy_loaded, refused=self._policy_refused)
+        await watch(self._policies, loaded=self._policy_loaded, refused=self._policy_refused)
 
     def _policy_loaded(self, policy: PolicyId) -> None:
         self._metrics.policy_loaded(policy)
-        archive(self._settings.storage.folder, self._settings.policy, policy)
         self._recorder.event("policy loaded", policy.hash)
         log_event(_log, logging.INFO, "policy loaded", policy=policy.name, version=policy.version, hash=policy.short)
 
@@ -104,17 +123,21 @@ class Upkeep:
 
     async def _keep_probing(self) -> None:
         while True:
-            await anyio.sleep(_PROBE_EVERY)
+            await anyio.sleep(self._probe_every)
             await self._run_probe()
 
     async def _run_probe(self) -> None:
-        strictest = self._policies.current.handling[Level.RESTRICTED]
-        result = await self._probe.run(leaving_is_allowed=strictest.cloud and not strictest.redact)
+        result = await self._probe.run(lambda found: may_leave(self._policies.current, found))
+        before, self._probe_problem = self._probe_problem, result.problem
         self._metrics.selfprobe(result.ok)
-        if not result.ok and result.problem != self._probe_problem:
-            self._recorder.event("self-probe failed", self._policies.current.id.hash, result.problem)
+        if result.problem == before:
+            return
+        if result.ok:
+            log_event(_log, logging.WARNING, "self-probe is well again")
+        else:
             log_event(_log, logging.CRITICAL, "self-probe failed", problem=result.problem)
-        self._probe_problem = result.problem
+        event = "self-probe well again" if result.ok else "self-probe failed"
+        self._recorder.event(event, self._policies.current.id.hash, result.problem)
 
     async def _watch_engines(self) -> None:
         while True:
@@ -128,12 +151,12 @@ class Upkeep:
             await anyio.sleep(_ENGINES_EVERY)
 
 
-def archive(folder: Path, source: Path, policy: PolicyId) -> None:
-    """Keep a copy of each policy that was in force, under its hash: a decision can only be recomputed with it."""
-    kept = folder / "policies" / f"{policy.hash}.yaml"
-    if kept.exists():
-        return
-    kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = kept.with_suffix(".part")
-    temporary.write_bytes(source.read_bytes())
-    temporary.replace(kept)
+def may_leave(policy: CompiledPolicy, found: Sequence[Found]) -> bool:
+    """Does the policy by itself let a request with these findings go to a cloud in clear? Read from the handling of
+    its level alone, past the evaluator's join, so that the two check each other; rules could only be stricter."""
+    handling = policy.handling[level_of(policy, found, present_types(policy, found))]
+    hidden = [item for name in handling.redact for item in policy.hidden[name]]
+    in_clear = [
+        item for item in found if not any(item.entity == h.entity and item.percent >= h.percent for h in hidden)
+    ]
+    return policy.source.audit or (handling.gate is Gate.ALLOW and handling.cloud and bool(in_clear))

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from gateway.documents.node import Node
 from gateway.documents.problems import DocumentError, Problem, Problems, nearest
-from gateway.documents.reading import MAX_BYTES, MAX_DEPTH, parse, read
+from gateway.documents.reading import MAX_BYTES, MAX_DEPTH, contents, parse, read
 
 __all__ = [
     "MAX_BYTES",
@@ -30,6 +30,7 @@ __all__ = [
     "Node",
     "Problem",
     "Problems",
+    "contents",
     "nearest",
     "parse",
     "read",

@@ -30,12 +30,17 @@ def read(path: Path, name: str = "") -> Node:
     """The root of the file at `path`, called `name` in messages. Raises `DocumentError` for a file that cannot be
     read or is not YAML; what can be reported together with other problems is left in `Node.problems`."""
     shown = name or str(path)
+    return parse(contents(path, shown), shown)
+
+
+def contents(path: Path, name: str = "") -> bytes:
+    """The bytes of a file, no more of them than show that it is too large. Raises `ConfigurationError`."""
     try:
         with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+            return file.read(MAX_BYTES + 1)
     except OSError as problem:
-        raise ConfigurationError(f"{shown}: cannot be read: {problem.strerror or type(problem).__name__}") from problem
-    return parse(data, shown)
+        reason = problem.strerror or type(problem).__name__
+        raise ConfigurationError(f"{name or path}: cannot be read: {reason}") from problem
 
 
 def parse(source: str | bytes, name: str) -> Node:

@@ -24,8 +24,9 @@ _ENCODED = re.compile(
     r"|&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z]{2,10});"
     # In a URL: ?name=Anna+Kowalski, /people/Anna%20Kowalski
     r"|\+(?<=[^\W\d_]\+)(?=[^\W\d_])|=(?=[A-Z][^\W\d_]*(?:\+|%20)[A-Z])|/(?=[A-Z][^\W\d_]*(?:\+|%20)[A-Z])"
-    # In file names, identifiers and emphasis: before a capitalised word or a long number, and after one
-    r"|__*(?:(?=[A-Z][^\W\d_]|\+?[0-9][0-9 -]{6})|(?<=[0-9]{6}_)|(?<=\w_)(?!\w))"
+    # In file names, identifiers and emphasis: before capitalised words or a long number, and after a word or a number
+    r"|__*(?:(?<=[^\W\d_]_)(?=[A-Z][a-zß-ÿ])|(?=[A-Z][a-zß-ÿ]+ [A-Z]|\+?[0-9][0-9 -]{6})"
+    r"|(?<=[0-9]{6}_)|(?<=[^\W_]_)(?!\w))"
 )
 _MARKERS = ("%", "\\", "&", "+", "_")  # an equals sign or a slash counts only before one of them
 _ESCAPE_MARK = re.compile(r"\\+[ux]")

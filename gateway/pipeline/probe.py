@@ -3,19 +3,27 @@ then each minute. If it would leave, something between detector and policy is br
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final, TypeAlias
 
 import orjson
 
 from gateway.domain.errors import GatewayError
-from gateway.domain.finding import DetectorState
+from gateway.domain.finding import DetectorState, Found
 from gateway.domain.request import Caller, Hints
 from gateway.domain.target import Zone
-from gateway.pipeline.handle import Directory, Pipeline
+from gateway.pipeline.handle import Directory, Pipeline, where
 from gateway.pipeline.shapes import Dialect
 
 # Values that are reserved for tests and valid in form: a Luhn-correct card number, a social security number.
 _TEXT = "Self-probe: card 4242 4242 4242 4242, social security number 536-90-4399."
+PROBED: Final = ("CREDIT_CARD", "US_SSN")
+"""What the detector must find in the probe."""
+
+MayLeave: TypeAlias = Callable[[Sequence[Found]], bool]
+"""Whether the policy, as it is written, lets a request with these findings go to a cloud in clear."""
+
 _CALLER = Caller(key="self-probe", tenant="self-probe", app="self-probe", group="self-probe", role="user")
 
 
@@ -36,15 +44,18 @@ class SelfProbe:
         self._directory = directory
         self._dialect = dialect
 
-    async def run(self, leaving_is_allowed: bool) -> ProbeResult:
-        """Probe every model name once. `leaving_is_allowed` where the policy lets restricted data go in clear."""
+    async def run(self, may_leave: MayLeave) -> ProbeResult:
+        """Probe every model name once. A probe that leaves is an alarm unless `may_leave`."""
         for route in self._directory.routes:
-            problem = await self._probe(route, leaving_is_allowed)
+            try:
+                problem = await self._probe(route, may_leave)
+            except Exception as defect:  # a border: a probe that does not work must not look like one that is content
+                problem = f"the probe failed: {where(defect)}"
             if problem:
                 return ProbeResult(problem)
         return ProbeResult("")
 
-    async def _probe(self, route: str, leaving_is_allowed: bool) -> str:
+    async def _probe(self, route: str, may_leave: MayLeave) -> str:
         body = orjson.dumps({"model": route, "messages": [{"role": "user", "content": _TEXT}]})
         exchange = self._pipeline.begin(_CALLER, Hints(), self._dialect, body)
         try:
@@ -55,9 +66,12 @@ class SelfProbe:
             return ""  # refused: it does not leave
         if inspection.detector is not DetectorState.OK:
             return f"the detector is {inspection.detector.value}"
-        if not inspection.findings:
-            return "the detector found nothing in the probe"
+        found = [item for item in inspection.found if item.entity in PROBED]
+        missed = [entity for entity in PROBED if entity not in {item.entity for item in found}]
+        if missed:
+            return f"the detector did not find {missed[0]} in the probe"
         leaves = [c.target.id for c in plan.candidates if c.target.zone is Zone.CLOUD]
-        if leaves and not decision.redact and not leaving_is_allowed:
+        hidden = all(decision.hides(item.entity, item.percent) for item in found)
+        if leaves and not hidden and not may_leave(found):
             return f"the probe would leave in clear to {leaves[0]}"
         return ""

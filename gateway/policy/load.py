@@ -48,9 +48,9 @@ _NAME = re.compile(r"\w[\w /&+\-]{0,63}")
 
 
 def load(
-    source: Path | str, name: str = "", *, detectable: frozenset[str] | None = None, today: date | None = None
+    source: Path | str | bytes, name: str = "", *, detectable: frozenset[str] | None = None, today: date | None = None
 ) -> tuple[Policy, tuple[Problem, ...]]:
-    """The policy in a file (a path) or in a text, and the warnings about it.
+    """The policy in a file (a path), in a text or in a file's bytes, and the warnings about it.
 
     `detectable` is every entity that the detector can find, `today` the day to judge expiry by; without them the
     warnings that need them are not given. Raises `DocumentError`, or `ConfigurationError` for an unreadable file.

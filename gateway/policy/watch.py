@@ -1,29 +1,42 @@
-"""Hot reload: the policy file is watched, and a changed one takes over if it is good. A bad one changes nothing."""
+"""Hot reload: the policy file is looked at again and again, and a changed one takes over if it is good. A bad one
+changes nothing."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from pathlib import Path
-
-import watchfiles
 
 from gateway.domain.decision import PolicyId
 from gateway.domain.errors import ConfigurationError
 from gateway.policy.store import PolicyStore
 
+LOOK_EVERY = 0.5
+"""Seconds."""
+
+SETTLED_AFTER = 0.2
+"""Seconds for which a changed file must stay the same before it is loaded: whoever writes into it, instead of replacing
+it, writes it in pieces, and half a policy may be a valid one that permits more."""
+
+_MOST_LOOKS = 25
+
 
 async def watch(
     store: PolicyStore,
-    path: Path,
     *,
     loaded: Callable[[PolicyId], None],
     refused: Callable[[ConfigurationError], None],
 ) -> None:
-    """Reload at each change of the file at `path`, until cancelled. `loaded` is called with a policy that took over,
-    `refused` with what is wrong with one that did not."""
-    # The folder is watched, not the file: editors and configuration maps replace files instead of writing into them.
-    async for _ in watchfiles.awatch(path.parent, debounce=200, step=50, recursive=False):
+    """Reload at each change of the store's file, until cancelled. `loaded` is called with a policy that took over,
+    `refused` with what is wrong with one that did not.
+
+    What the file holds is compared, a read of some kilobytes off the event loop. The notices of the operating system
+    would be quicker, but they do not come for files on network drives and in some containers, nor when a link on the
+    way to the file is pointed elsewhere, which is how configuration maps are updated.
+    """
+    while True:
+        if not await _changed(store):
+            await asyncio.sleep(LOOK_EVERY)
+            continue
         before = store.current.id.hash
         try:
             identity = await asyncio.to_thread(store.reload)
@@ -32,3 +45,16 @@ async def watch(
         else:
             if identity.hash != before:
                 loaded(identity)
+
+
+async def _changed(store: PolicyStore) -> bool:
+    """Does the file hold something else than at the last load? Returns when that does not change any more."""
+    holds = await asyncio.to_thread(store.look)
+    for _ in range(_MOST_LOOKS):
+        if holds == store.seen:
+            return False
+        await asyncio.sleep(SETTLED_AFTER)
+        before, holds = holds, await asyncio.to_thread(store.look)
+        if holds == before:
+            break
+    return True

@@ -64,6 +64,24 @@ def test_phones(phone: str, least: float) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "phone"),
+    [
+        ("tel:+442079460958", "+442079460958"),
+        ("?phone=+44 20 7946 0958&x", "+44 20 7946 0958"),
+        ("Kowalski,+44 20 7946 0958,London", "+44 20 7946 0958"),
+        ("Kowalski,020 7946 0958,London", "020 7946 0958"),
+        ("Tel.:020 7946 0958", "020 7946 0958"),
+        ("(tel. 020 7946 0958)", "020 7946 0958"),
+        ("((020) 7946 0958)", "(020) 7946 0958"),
+        ("/+442079460958", "+442079460958"),
+    ],
+)
+def test_phones_in_their_surroundings(text: str, phone: str) -> None:
+    """Links, CSV files and labels without a space behind them hide no number."""
+    assert [value for value, _ in hits(PHONES, text)] == [phone]
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "2024-01-15 10:30",

@@ -21,6 +21,14 @@ from gateway.inspection.views import View, views
         ("\u0665\u0663\u0666-90-4399", "536-90-4399"),
         ("536\u201190\u20134399", "536-90-4399"),
         ("4242\u00a04242", "4242 4242"),
+        (r"b'Zo\xc3\xab' or b'Zo\xeb'", "b'Zoë' or b'Zoë'"),
+        (r"in JSON in JSON: a\\u0040b.org", "in JSON in JSON: a@b.org"),
+        (r"Customer:\nAnna\t4242\r\n+44", "Customer:\nAnna 4242\\r\n+44"),
+        ("?name=Anna+Kowalski", "?name= Anna Kowalski"),
+        ("/people/Anna%20Kowalski", "/people/ Anna Kowalski"),
+        ("CV_Anna_Kowalski.pdf", "CV Anna Kowalski.pdf"),
+        ("charge_4242424242424242_old", "charge 4242424242424242 old"),
+        ("_Anna Kowalski_, _anna@b.org_", " Anna Kowalski , _anna@b.org "),
     ],
 )
 def test_reading(text: str, reading: str) -> None:
@@ -34,6 +42,31 @@ def test_reading(text: str, reading: str) -> None:
 def test_ordinary_texts_have_no_other_reading(text: str) -> None:
     """Ordinary text, in any language, is scanned once only."""
     assert views(text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "readings"),
+    [
+        ("?next=%2F%3Fm%3Da%2540b.org", ["?next=/?m=a@b.org"]),
+        ("4242&#8203;4242", ["4242\u200b4242", "42424242"]),
+        ("%EF%BC%95%EF%BC%93", ["\uff15\uff13", "53"]),
+        (r"&quot;a\u0040b.org&quot;", ['"a@b.org"']),
+    ],
+)
+def test_spellings_in_spellings(text: str, readings: list[str]) -> None:
+    """What is encoded twice is decoded twice, and what that brings to light is folded."""
+    found = views(text)
+    assert [view.text for view in found] == readings
+    assert all(view.back(0, len(view.text)) == (0, len(text)) for view in found)
+
+
+def test_offsets_map_back_through_all_spellings() -> None:
+    """A finding in a text that was decoded twice lies where the encoded value is."""
+    text = "go to https%3A%2F%2Fx.org%2F%3Fm%3Danna%2540b.org%26y now"
+    (view,) = views(text)
+    start = view.text.index("anna@b.org")
+    begin, end = view.back(start, start + len("anna@b.org"))
+    assert text[begin:end] == "anna%2540b.org"
 
 
 def test_offsets_map_back_to_whole_spellings() -> None:

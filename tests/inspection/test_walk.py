@@ -94,6 +94,7 @@ def test_nesting_of_strings_is_bounded() -> None:
     assert len(found) == 1
     assert "536-90-4399" in found[0]
     assert found[0] != "536-90-4399"
+    assert leaves({"content": text}, GRAMMAR).unreadable == 1  # nobody can say what its escapes stand for
 
 
 def test_a_tree_too_deep_is_refused() -> None:
@@ -114,6 +115,12 @@ def test_a_tree_too_deep_is_refused() -> None:
         ([{"text": "no type"}, 7, "plain"], 2),
         ("data:image/png;base64,iVBORw0KGgo=", 1),
         ("QUJD" * 200, 1),
+        ([{"type": ["text"], "text": "hi"}], 1),
+        ({"type": "image_url", "image_url": {"url": "https://x.org/a.png"}}, 1),
+        ({"type": "text", "text": "hi"}, 0),
+        (("QUJD" * 19 + "\n") * 8, 1),
+        (("QUJD" * 16 + "\\r\\n") * 9 + "QQ==", 1),
+        (("0123456789abcdef" * 4 + "  a-file.txt\n") * 20, 0),
         ("word " * 500, 0),
     ],
 )
