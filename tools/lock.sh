@@ -4,8 +4,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 for kind in run test; do
-  extra=(); [ "$kind" = test ] && extra=(sdk/pyproject.toml)
   "${VENV:-.venv}/bin/uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
     --custom-compile-command "make lock" --extra postgres --output-file "requirements/$kind.lock" \
-    pyproject.toml "${extra[@]}" "requirements/$kind.in" "$@"
+    pyproject.toml sdk/pyproject.toml "requirements/$kind.in" "$@"
 done

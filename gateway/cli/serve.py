@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
 
 import click
@@ -65,6 +67,7 @@ def _demo_key(settings: Settings) -> str:
 def _welcome(url: str, key: str, scripted: str | None) -> str:
     """What a newcomer reads: lines that can be pasted as they are."""
     card, names, plain = _PROMPTS
+    program = os.path.relpath(sys.argv[0])
     lines = [
         "",
         click.style(f"Bailiwick listens on {url}", bold=True),
@@ -75,7 +78,8 @@ def _welcome(url: str, key: str, scripted: str | None) -> str:
         "  -H 'content-type: application/json' \\",
         f"""  -d '{{"model": "auto", "messages": [{{"role": "user", "content": "{card}"}}]}}'""",
         "",
-        click.style("2. Names leave as pseudonyms and come back restored. With OpenAI's SDK, unchanged:", bold=True),
+        click.style("2. Names leave as pseudonyms and come back restored. With OpenAI's SDK, unchanged", bold=True)
+        + f" (in {os.path.relpath(sys.executable)}):",
         "",
         "from openai import OpenAI",
         f'client = OpenAI(base_url="{url}/v1", api_key="{key}")',
@@ -93,5 +97,5 @@ def _welcome(url: str, key: str, scripted: str | None) -> str:
             f"  curl -s '{scripted.removesuffix('/v1')}/received?format=text'",
             "",
         ]
-    lines += ["What was decided and why:  bailiwick audit tail · bailiwick trace list · bailiwick audit verify", ""]
+    lines += [f"What was decided and why:  {program} audit tail · {program} trace list · {program} audit verify", ""]
     return "\n".join(lines)

@@ -16,6 +16,7 @@ from gateway import __version__
 from gateway.audit.codec import encode
 from gateway.audit.mac import LogMac
 from gateway.audit.store import AuditStore
+from gateway.budgets.leases import LeasedLedger
 from gateway.budgets.redis_ledger import RedisLedger
 from gateway.budgets.sql_ledger import SqlLedger
 from gateway.compose.targets import Backends, declared, output_limit_fields
@@ -206,10 +207,10 @@ async def _open_stores(settings: Settings, stack: AsyncExitStack) -> _Stores:
 
 async def _open_ledger(settings: Settings, stack: AsyncExitStack) -> Ledger:
     if settings.storage.redis_url is not None:
-        return await RedisLedger.open(settings.storage.redis_url)
+        return LeasedLedger(await RedisLedger.open(settings.storage.redis_url))
     engine = open_engine(settings.storage.url("budgets"), durable=True)
     stack.callback(engine.dispose)
-    return await SqlLedger.open(engine)
+    return LeasedLedger(await SqlLedger.open(engine))
 
 
 def _pipeline(

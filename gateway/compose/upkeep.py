@@ -24,7 +24,9 @@ from gateway.telemetry.logs import log_event
 from gateway.telemetry.metrics import Metrics
 
 _log = logging.getLogger(__name__)
-PROBE_EVERY = 60.0  # seconds
+PROBE_EVERY = 60.0
+"""Seconds between two self-probes."""
+
 _ENGINES_EVERY = 2.0
 _AGAIN_AFTER = 1.0
 
@@ -40,24 +42,20 @@ class Upkeep:
         recorder: Recorder,
         metrics: Metrics,
         engines: Mapping[str, EngineSupervisor],
-        *,
-        probe_every: float = PROBE_EVERY,
     ) -> None:
-        """`probe_every` is seconds between two self-probes."""
         self._settings = settings
         self._policies = policies
         self._probe = probe
         self._recorder = recorder
         self._metrics = metrics
         self._engines = engines
-        self._probe_every = probe_every
         self._probe_problem = ""
         self._restarts = dict.fromkeys(engines, 0)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Upkeep:
         self._policy_loaded(self._policies.current.id)
-        await self._run_probe()
+        await self.probe()
         self._tasks = [
             asyncio.create_task(self._lasting(work, name), name=name)
             for work, name in (
@@ -123,10 +121,11 @@ class Upkeep:
 
     async def _keep_probing(self) -> None:
         while True:
-            await anyio.sleep(self._probe_every)
-            await self._run_probe()
+            await anyio.sleep(PROBE_EVERY)
+            await self.probe()
 
-    async def _run_probe(self) -> None:
+    async def probe(self) -> None:
+        """Run the self-probe now. What it finds shows in `problems`, the metric, the audit log and the log."""
         result = await self._probe.run(lambda found: may_leave(self._policies.current, found))
         before, self._probe_problem = self._probe_problem, result.problem
         self._metrics.selfprobe(result.ok)

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, fields
 from datetime import date
 from enum import StrEnum
+from functools import lru_cache
 from operator import attrgetter
 from typing import NewType
 
@@ -32,6 +33,7 @@ class RecordKind(StrEnum):
     EVENT = "event"
 
 
+@lru_cache(4096)  # the same few names again and again
 def label(text: str) -> Label:
     """`text` as a label; characters outside the alphabet become ``-`` and the rest is cut. For configured names."""
     return Label(re.sub(r"[^A-Za-z0-9_.:/@+\- ]", "-", text)[:96])

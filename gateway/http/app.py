@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,9 @@ from gateway.http.hints import read_hints
 from gateway.http.wire import Limits
 from gateway.pipeline.exchange import Exchange
 from gateway.pipeline.handle import Directory, Pipeline
+from gateway.telemetry.logs import log_event
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,4 +166,5 @@ def _http_error(request: Request[Any, Any, Any], error: HTTPException) -> Respon
 
 
 def _defect(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    log_event(_log, logging.ERROR, "a request failed by a defect", error=error)
     return _answer(render(GatewayError(Code.INTERNAL, "The gateway failed on this request."), None))

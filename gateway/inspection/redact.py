@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import re
 from base64 import b32encode
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +24,11 @@ _TOKEN_LENGTH = 8
 """Characters of base32 in a token: 40 bits, so that two values of one request practically never share one."""
 
 _ATTEMPTS = 8
+_FEW = 40
+"""Values up to which it is faster to look for each of them."""
+
+_RUN = re.compile(r"[A-Za-z0-9]+")
+_TOKEN_LETTERS = re.compile(r"[A-Z2-7]*")
 _PREFIXES = {
     "API_KEY": "KEY",
     "CREDIT_CARD": "CARD",
@@ -71,11 +77,14 @@ class Pseudonymiser:
         """A copy of `tree` in which none of the found values occurs any more, found or not at that place.
 
         Overlapping spans are hidden as one. With `grammar`, control fields and known member names are left alone.
+        Raises ValueError for a finding whose place is not in the tree: it could not be hidden.
         """
         if not findings:
             return Redaction(tree, RestoreMap({}), ())
         collected = _Collecting(findings)
         rewrite(tree, collected)
+        if collected.met != len(collected.spans_at):
+            raise ValueError("a finding is at a place that is not in the tree")
         for attempt in range(_ATTEMPTS):
             edit = _Replacing(collected, _Tokens(self._key, tenant, collected, attempt), grammar)
             changed = rewrite(tree, edit)
@@ -95,6 +104,7 @@ class _Collecting:
         self.spans_at: dict[Path, list[Span]] = {}
         for finding in findings:
             self.spans_at.setdefault(finding.path, []).append(finding.span)
+        self.met = 0
         self.items: list[tuple[str, str, int]] = []
         self.best: dict[str, _Kind] = {}
         self._texts: list[str] = []
@@ -110,16 +120,47 @@ class _Collecting:
 
     def occurring(self, text: str) -> list[tuple[int, int, _Kind]]:
         """Where hidden values occur in a text, whether found there or not."""
+        needles = self.needles
+        if len(needles) > _FEW:
+            needles = self._possible(text)
         return [
             (start, end, self.best[needle.value])
-            for needle in self.needles
+            for needle in needles
             if needle.core in text
             for start, end in needle.spans(text)
         ]
 
+    def occurs_in_token(self, token: str) -> bool:
+        """Does a hidden value occur in a token?"""
+        return any(True for needle in self._token_like for _ in needle.spans(token))
+
+    @cached_property
+    def _token_like(self) -> list[Needle]:
+        return [needle for needle in self.needles if _TOKEN_LETTERS.fullmatch(needle.core)]
+
+    def _possible(self, text: str) -> list[Needle]:
+        """The needles whose core is in the text, in time that does not depend on how many needles there are."""
+        by_core, sizes = self._by_core
+        cores = {
+            run[start : start + size]
+            for run in set(_RUN.findall(text))
+            for size in sizes
+            for start in range(len(run) - size + 1)
+        }
+        return [*by_core.get("", ()), *(needle for core in cores & by_core.keys() if core for needle in by_core[core])]
+
+    @cached_property
+    def _by_core(self) -> tuple[dict[str, list[Needle]], tuple[int, ...]]:
+        by_core: dict[str, list[Needle]] = {}
+        for needle in self.needles:
+            by_core.setdefault(needle.core, []).append(needle)
+        return by_core, tuple({len(core) for core in by_core if core})
+
     def text(self, path: Path, text: str) -> str:
         self._texts.append(text)
-        for span in self.spans_at.get(path, ()):
+        spans = self.spans_at.get(path, ())
+        self.met += bool(spans)
+        for span in spans:
             start, end = _trimmed(text, span.start, span.end)
             if start < end:
                 value = text[start:end]
@@ -147,6 +188,9 @@ class _Tokens:
         self._attempt = attempt
         self._collected = collected
         self._token_of: dict[str, str] = {}
+        self._made: set[str] = set()  # the tokens in lower case, their lengths, and all of them as one text
+        self._sizes: set[int] = set()
+        self._together = ""
 
     def token(self, entity: str, value: str) -> str:
         if value not in self._token_of:
@@ -172,11 +216,15 @@ class _Tokens:
 
     def _is_free(self, token: str) -> bool:
         lowered = token.lower()
-        return (
-            lowered not in self._collected.corpus
-            and not any(lowered in other.lower() or other.lower() in lowered for other in self._token_of.values())
-            and not self._collected.occurring(token)
-        )
+        if lowered in self._collected.corpus or lowered in self._together:
+            return False
+        inside = (lowered[start : start + size] for size in self._sizes for start in range(len(lowered) - size + 1))
+        if not self._made.isdisjoint(inside) or self._collected.occurs_in_token(token):
+            return False
+        self._made.add(lowered)
+        self._sizes.add(len(lowered))
+        self._together += f"\n{lowered}"
+        return True
 
 
 class _Replacing:

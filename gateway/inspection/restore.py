@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable, Mapping
 from functools import cached_property
 
-from gateway.domain.tree import Json, JsonObject, Path
+from gateway.domain.tree import Embedded, Json, JsonObject, Path
 from gateway.inspection import embedded
+from gateway.inspection.nesting import Nesting, escaped
 from gateway.inspection.rewrite import rewrite
 
 
@@ -45,37 +44,50 @@ class RestoreMap:
         """`text` with each token replaced by its value."""
         return self.restored(text, json_text=False)[0]
 
-    def restore_json_text(self, text: str) -> str:
-        """The same for JSON text, whole or cut: values are escaped as the inside of a JSON string."""
-        return self.restored(text, json_text=True)[0]
-
-    def restored(self, text: str, *, json_text: bool) -> tuple[str, int]:
-        """`text` with tokens replaced, and how many were."""
-        places = self.places(text)
-        if not places:
-            return text, 0
+    def restored(self, text: str, *, json_text: bool, nesting: Nesting | None = None) -> tuple[str, int]:
+        """`text` with tokens replaced, and how many were. `nesting` knows what came before this piece of a text, and
+        where values have to be escaped; without it they are escaped once if the text is JSON."""
         pieces: list[str] = []
         last = 0
+        places = self.places(text)
         for start, end, value in places:
-            pieces += (text[last:start], json.dumps(value, ensure_ascii=False)[1:-1] if json_text else value)
+            pieces.append(text[last:start])
+            times = int(json_text)
+            if nesting is not None:
+                nesting.feed(pieces[-1])
+                times = max(times, nesting.levels)
+                nesting.feed(text[start:end])
+            pieces.append(escaped(value, times))
             last = end
+        if nesting is not None:
+            nesting.feed(text[last:])
+        if not places:
+            return text, 0
         pieces.append(text[last:])
         return "".join(pieces), len(places)
 
+    def nesting(self, json_text: bool) -> Nesting | None:
+        """For one text: where it needs escapes; None where no value does."""
+        return Nesting(json_text) if self._needs_escapes else None
+
+    @cached_property
+    def _needs_escapes(self) -> bool:
+        return any(escaped(value, 1) != value for value in self._by_token.values())
+
     def places(self, text: str) -> list[tuple[int, int, str]]:
-        """Where tokens are, from left to right, with their values."""
+        """Where tokens are, from left to right, with their values. Takes no longer for many tokens than for one."""
         lowered = text.lower()
-        if "\\" in text or not text.isascii():
-            return [
-                (m.start(), m.end(), self._by_token[m.group().lower().replace("\\_", "_")])
-                for m in self._pattern.finditer(text)
-            ]
-        found = []
-        for token, value in self._by_token.items():
-            start = lowered.find(token)
+        if len(lowered) != len(text):  # of all letters only the dotted capital I becomes two
+            lowered = text.replace("\u0130", "-").lower()
+        found: list[tuple[int, int, str]] = []
+        for stem, sizes in self._stems.items():
+            start = lowered.find(stem)
             while start >= 0:
-                found.append((start, start + len(token), value))
-                start = lowered.find(token, start + len(token))
+                token = self._token_at(lowered, start, sizes)
+                # Letters outside ASCII may become ASCII in lower case (the Kelvin sign); no model writes a token so.
+                if token is not None and text[start : token[0]].isascii():
+                    found.append((start, *token))
+                start = lowered.find(stem, start + 1)
         found.sort()
         kept: list[tuple[int, int, str]] = []
         for place in found:
@@ -83,12 +95,29 @@ class RestoreMap:
                 kept.append(place)
         return kept
 
+    def _token_at(self, lowered: str, start: int, sizes: frozenset[int]) -> tuple[int, str] | None:
+        """Where the token ends that begins here, and its value."""
+        for size in sizes:
+            value = self._by_token.get(lowered[start : start + size])
+            if value is not None:
+                return start + size, value
+        window = lowered[start : start + self.longest]
+        if "\\_" in window:
+            unescaped = window.replace("\\_", "_")
+            for size in sizes:
+                value = self._by_token.get(unescaped[:size])
+                if value is not None:
+                    return start + size + unescaped[:size].count("_"), value
+        return None
+
     @cached_property
-    def _pattern(self) -> re.Pattern[str]:
-        # Compiling takes longer than a request may, so this is made only for texts that need it.
-        # ASCII: otherwise the Kelvin sign would count as a k here and not in `starts`.
-        alternatives = "|".join(re.escape(token).replace("_", r"\\?_") for token in self._by_token)
-        return re.compile(alternatives or r"(?!)", re.IGNORECASE | re.ASCII)
+    def _stems(self) -> dict[str, frozenset[int]]:
+        """What tokens begin with, up to the underscore if they have one, and how long such tokens are."""
+        sizes: dict[str, set[int]] = {}
+        for token in self._by_token:
+            stem = token.partition("_")[0] if "_" in token else token[:4]
+            sizes.setdefault(stem, set()).add(len(token))
+        return {stem: frozenset(found) for stem, found in sizes.items()}
 
     @cached_property
     def starts(self) -> frozenset[str]:
@@ -106,7 +135,7 @@ class RestoreMap:
         return max((len(token) + token.count("_") for token in self._by_token), default=0)
 
     def stream_restorer(self, json_text: bool) -> StreamRestorer:
-        """For one text of a streamed answer; with `json_text` values are escaped as the inside of a JSON string."""
+        """For one text of a streamed answer; with `json_text` it is JSON, else it may be."""
         return StreamRestorer(self, json_text)
 
     def restore_tree(
@@ -131,8 +160,9 @@ class _Restoring:
         self._is_json_text = is_json_text
 
     def text(self, path: Path, text: str) -> str:
-        json_text = self._is_json_text is not None and self._is_json_text(path)
-        new, count = self._mapping.restored(text, json_text=json_text)
+        # Within JSON a string is told by what it begins with, whatever the name of its member.
+        json_text = self._is_json_text is not None and Embedded.JSON not in path and self._is_json_text(path)
+        new, count = self._mapping.restored(text, json_text=json_text, nesting=self._mapping.nesting(json_text))
         self.count += count
         return new if count else text
 
@@ -145,8 +175,8 @@ class _Restoring:
         return new if count else name
 
     def embedded(self, text: str, changed: Json) -> str:
-        # Putting values into the text as it stands keeps its layout. That is right unless JSON is nested twice.
-        kept = self._mapping.restore_json_text(text)
+        # Putting values into the text as it stands keeps its layout.
+        kept, _ = self._mapping.restored(text, json_text=True, nesting=self._mapping.nesting(json_text=True))
         return kept if embedded.parse(kept) == changed else embedded.serialise(changed)
 
 
@@ -154,14 +184,15 @@ class StreamRestorer:
     """Restores one text that arrives in pieces; the pieces joined give what the whole text would.
 
     Holds back only a suffix that may be the start of a token. With `json_text` the text is JSON (tool-call
-    arguments) and values are escaped for it.
+    arguments) and values are escaped for it; so they are where a text turns out to be JSON.
     """
 
-    __slots__ = ("_held", "_json_text", "_mapping", "count")
+    __slots__ = ("_held", "_json_text", "_mapping", "_nesting", "count")
 
     def __init__(self, mapping: RestoreMap, json_text: bool) -> None:
         self._mapping = mapping
         self._json_text = json_text
+        self._nesting = mapping.nesting(json_text)
         self._held = ""
         self.count = 0
 
@@ -175,7 +206,7 @@ class StreamRestorer:
         complete = places[-1][1] if places else 0
         cut = self._possible_start(text, complete)
         self._held = text[cut:]
-        restored, count = mapping.restored(text[:cut], json_text=self._json_text)
+        restored, count = mapping.restored(text[:cut], json_text=self._json_text, nesting=self._nesting)
         self.count += count
         return restored
 

@@ -26,7 +26,7 @@ _ENCODED = re.compile(
     r"|\+(?<=[^\W\d_]\+)(?=[^\W\d_])|=(?=[A-Z][^\W\d_]*(?:\+|%20)[A-Z])|/(?=[A-Z][^\W\d_]*(?:\+|%20)[A-Z])"
     # In file names, identifiers and emphasis: before capitalised words or a long number, and after a word or a number
     r"|__*(?:(?<=[^\W\d_]_)(?=[A-Z][a-zß-ÿ])|(?=[A-Z][a-zß-ÿ]+ [A-Z]|\+?[0-9][0-9 -]{6})"
-    r"|(?<=[0-9]{6}_)|(?<=[^\W_]_)(?!\w))"
+    r"|(?<=[0-9-][0-9]{4}_)|(?<=[^\W_]_)(?!\w))"
 )
 _MARKERS = ("%", "\\", "&", "+", "_")  # an equals sign or a slash counts only before one of them
 _ESCAPE_MARK = re.compile(r"\\+[ux]")

@@ -62,9 +62,7 @@ class _Walker:
             if sum(map(str.isdigit, text)) >= MIN_DIGITS:
                 self.found.append(Leaf(path, text))
 
-    def _object(
-        self, value: JsonObject, path: Path, node: ControlNode | None, depth: int, nesting: int
-    ) -> None:
+    def _object(self, value: JsonObject, path: Path, node: ControlNode | None, depth: int, nesting: int) -> None:
         _check_depth(depth)
         names = self.grammar.names
         known = node.members if node is not None else None
@@ -125,6 +123,4 @@ def _has_blob(text: str) -> bool:
 
 def _check_depth(depth: int) -> None:
     if depth > embedded.MAX_DEPTH:
-        raise GatewayError(
-            Code.INVALID_REQUEST, f"The request is nested more than {embedded.MAX_DEPTH} levels deep."
-        )
+        raise GatewayError(Code.INVALID_REQUEST, f"The request is nested more than {embedded.MAX_DEPTH} levels deep.")

@@ -22,7 +22,7 @@ from gateway.domain.ports import Clock
 from gateway.domain.request import Candidate, Plan
 from gateway.domain.target import Zone
 from gateway.pipeline.exchange import NO_SPENDING, Attempt, Exchange
-from gateway.pipeline.guard import EgressGuard, Outbound
+from gateway.pipeline.guard import EgressGuard, EgressRefused, Outbound
 from gateway.pipeline.purse import CostCapExceeded, Purchase, Purse
 from gateway.pipeline.recorder import Recorder
 from gateway.pipeline.shapes import Redacted, Redactor
@@ -93,18 +93,26 @@ class Dispatcher:
 
     async def open(self, exchange: Exchange, inspection: Inspection, decision: Decision, plan: Plan) -> Opened:
         """Try the candidates in order until one begins to answer. Raises the last error, or `BudgetSpent` when no
-        candidate could be paid for."""
+        candidate could be paid for. A free target is not tried in place of one that could not be paid for: whether
+        that may be is for the policy to say (``when_spent``)."""
         redacted: Redacted | None = None
         problem: GatewayError | None = None
+        spent: BudgetSpent | None = None
         for candidate in plan.candidates:
             cloud = candidate.target.zone is Zone.CLOUD
+            if spent is not None and not cloud:
+                raise spent
             if cloud and decision.redact and redacted is None:
                 redacted = self._redact(exchange, inspection, decision)
             for attempt_here in range(1 + self._retry.per_target):
                 try:
                     return await self._attempt(exchange, decision, candidate, redacted if cloud else None)
-                except (BudgetSpent, CostCapExceeded) as unaffordable:
-                    problem = problem or unaffordable
+                except BudgetSpent as refusal:
+                    spent = refusal
+                    problem = problem or refusal
+                    break
+                except CostCapExceeded as refusal:
+                    problem = problem or refusal
                     break
                 except ProviderError as failed:
                     problem = failed
@@ -121,7 +129,13 @@ class Dispatcher:
         assert exchange.request is not None
         hide = [f for f in inspection.findings if decision.hides(f.span.entity, f.span.percent)]
         with exchange.trace.step("redact"):
-            return self._redactor.redact(exchange.request.body, hide, exchange.caller.tenant, exchange.dialect.GRAMMAR)
+            redacted = self._redactor.redact(
+                exchange.request.body, hide, exchange.caller.tenant, exchange.dialect.GRAMMAR
+            )
+        # What the guard searches for is the redactor's own word; this is not.
+        if not {finding.span.entity for finding in hide} <= {found.entity for found in redacted.hidden}:
+            raise EgressRefused("a finding that had to be hidden was not", leak=True)
+        return redacted
 
     def _wait(self, failed: ProviderError, attempt_here: int) -> float | None:
         """Seconds before the same target is tried again; None when it should not be."""

@@ -50,7 +50,7 @@ class Attempt:
     def spending(self) -> Spending:
         """What it cost when it began to answer: by the provider's count, or else all that was reserved."""
         if self.usage is not None:
-            return Spending(self.candidate.target.price.cost(self.usage), "usage")
+            return Spending(self.candidate.target.cost(self.usage), "usage")
         amount = self.reservation.amount
         return Spending(amount, "reserved") if amount else NO_SPENDING
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -21,6 +22,9 @@ from gateway.pipeline.recorder import Recorder
 from gateway.pipeline.reply import Replier
 from gateway.pipeline.shapes import Dialect, Inspector
 from gateway.routing.select import Demand, Selector
+from gateway.telemetry.logs import log_event
+
+_log = logging.getLogger(__name__)
 
 Decide = Callable[[Facts, Sequence[Target]], Decision]
 """The current policy's evaluator. Looked up for each request, so that a reload takes effect at once."""
@@ -87,6 +91,7 @@ class Pipeline:
             self._steps.replier.refused(exchange, None)
             raise
         except Exception as defect:  # the border: a defect of ours is recorded, answered, and tells nothing outside
+            log_event(_log, logging.ERROR, "a request failed by a defect", decision=exchange.id, error=defect)
             failure = GatewayError(Code.INTERNAL, "The gateway failed on this request.", detail=where(defect))
             self._steps.replier.refused(exchange, failure)
             raise failure from None
@@ -158,6 +163,9 @@ class Pipeline:
         with exchange.trace.step("select"):
             plan = self._steps.selector.select(decision, route, _demand(request, exchange.inspection))
         exchange.plan = plan
+        if not plan.candidates and exchange.facts is not None and exchange.facts.budget is BudgetState.SPENT:
+            # There were candidates while there was money, so it is the money that is missing.
+            raise GatewayError(Code.BUDGET_SPENT, _words(decision, "The app's budget for today is spent"))
         if decision.gate is Gate.BLOCK:
             raise GatewayError(Code.BLOCKED, _words(decision, "This request may not be sent to any model"))
         if decision.gate is Gate.REQUIRE_APPROVAL:

@@ -30,7 +30,7 @@ class Purchase:
 
     @property
     def token_bound(self) -> int:
-        return prompt_token_bound(max(self.size, self.request.size))
+        return prompt_token_bound(max(self.size, self.request.size), tools="tools" in self.request.body)
 
 
 class CostCapExceeded(GatewayError):
@@ -104,11 +104,11 @@ class Purse:
 
 def _priced(purchase: Purchase, candidate: Candidate, cap: NanoUsd | None) -> Candidate:
     """The candidate with the worst cost of the bytes that are really sent. It was chosen by those received."""
-    bound, request, target = purchase.token_bound, purchase.request, candidate.target
-    if bound <= prompt_token_bound(request.size):
+    request, target = purchase.request, candidate.target
+    if purchase.size <= request.size:
         return candidate
     output = _wanted(purchase, candidate)
-    cost = worst_cost(target.price, bound, output, request.choices)
+    cost = worst_cost(target.worst_price, purchase.token_bound, output, request.choices)
     if cap is None or cost <= cap:
         return replace(candidate, worst_cost=cost)
     smaller = _clamped(purchase, candidate, cap)
@@ -119,12 +119,12 @@ def _priced(purchase: Purchase, candidate: Candidate, cap: NanoUsd | None) -> Ca
 
 def _clamped(purchase: Purchase, candidate: Candidate, left: NanoUsd) -> Candidate | None:
     """The candidate with as much output as `left` pays for; None when that is too little to be of use."""
-    target, request, bound = candidate.target, purchase.request, purchase.token_bound
+    price, bound, choices = candidate.target.worst_price, purchase.token_bound, purchase.request.choices
     wanted = _wanted(purchase, candidate)
-    output = min(wanted, affordable_output(target.price, bound, left, request.choices))
+    output = min(wanted, affordable_output(price, bound, left, choices))
     if output < min(wanted, _USEFUL_OUTPUT):
         return None
-    return replace(candidate, worst_cost=worst_cost(target.price, bound, output, request.choices), clamp=output)
+    return replace(candidate, worst_cost=worst_cost(price, bound, output, choices), clamp=output)
 
 
 def _wanted(purchase: Purchase, candidate: Candidate) -> int:

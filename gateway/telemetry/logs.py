@@ -1,8 +1,8 @@
 """Log lines that cannot hold content: a fixed sentence, and fields that are checked like labels.
 
 A line shows the *template* of a message, never its arguments, and an exception's type and place, never its text.
-A third-party library may already have put content into its template; such a message is shown only if it stands
-word for word, in quotes, in the source file that logged it, so that it cannot hold anything from a request.
+Somebody may already have put content into the template; so it is shown only if it stands word for word, in quotes, in
+the source file that logged it, and cannot hold anything from a request.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import PurePath
 from types import TracebackType
@@ -114,8 +115,10 @@ class PlainFormatter(logging.Formatter):
 
 class _Handler(logging.StreamHandler[TextIO]):
     def handleError(self, record: logging.LogRecord) -> None:
-        """The standard one prints message and arguments; both may hold content."""
-        self.stream.write(f"a log line of {record.name} could not be written\n")
+        """The standard one prints message and arguments; both may hold content. A stream that takes nothing any more
+        (a full disk, a closed pipe) must not end the thread that had something to say."""
+        with suppress(OSError, ValueError):
+            self.stream.write(f"a log line of {record.name} could not be written\n")
 
 
 def _line(record: logging.LogRecord) -> dict[str, Value]:
@@ -141,15 +144,20 @@ def _line(record: logging.LogRecord) -> dict[str, Value]:
 def _event(record: logging.LogRecord) -> str:
     if hasattr(record, _FIELDS):
         return str(record.msg)
-    if record.name.startswith(OURS_PREFIXES) and isinstance(record.args, tuple):
-        # Our own modules log fixed sentences; what they fill in is checked like a field.
-        return str(record.msg) % tuple(clean(argument) for argument in record.args)
     template = record.msg
-    if isinstance(template, str) and template and "\n" not in template:
-        source = "".join(linecache.getlines(record.pathname))
-        if f'"{template}"' in source or f"'{template}'" in source:
-            return template
-    return REDACTED
+    if not isinstance(template, str) or not template or "\n" in template:
+        return REDACTED
+    source = "".join(linecache.getlines(record.pathname))
+    if f'"{template}"' not in source and f"'{template}'" not in source:
+        return REDACTED
+    if record.name.startswith(OURS_PREFIXES) and isinstance(record.args, tuple):
+        return template % tuple(_shown(argument) for argument in record.args)
+    return template
+
+
+def _shown(argument: object) -> Value:
+    """What fills a gap in a sentence of ours: checked like a field; of an exception, its class."""
+    return type(argument).__name__ if isinstance(argument, BaseException) else clean(argument)
 
 
 def _where(error: BaseException) -> str:

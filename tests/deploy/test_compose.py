@@ -52,7 +52,7 @@ def test_what_is_named_is_defined(compose: dict[str, Any]) -> None:
     services = compose["services"]
     for service in services.values():
         waits = service.get("depends_on", {})
-        for other, how in (waits if isinstance(waits, dict) else dict.fromkeys(waits, {})).items():
+        for other, how in (waits if isinstance(waits, dict) else {other: {} for other in waits}).items():
             assert other in services
             if how.get("condition") == "service_healthy":
                 assert "healthcheck" in services[other]

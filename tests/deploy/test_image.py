@@ -12,12 +12,12 @@ from pathlib import Path
 import click.testing
 import pytest
 from ruamel.yaml import YAML
-from support.dockerfile import Instruction, copies, ignored, read_dockerfile
 
 from adapters.llama_cpp.gguf import read_gguf
 from gateway.cli import main
 from gateway.compose.targets import declared
-from gateway.settings import LlamaCppSettings, Settings, load_settings
+from gateway.settings import Settings, load_settings
+from support.dockerfile import Instruction, copies, ignored, read_dockerfile
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILE = ROOT / "deploy" / "Dockerfile"
@@ -153,7 +153,7 @@ def test_the_build_context_holds_no_secrets(name: str) -> None:
 
 
 def test_the_images_settings_load(image: Path, environ: dict[str, str]) -> None:
-    """The settings in the image are right for the environment of the compose file: stores, state, model file, prices."""
+    """The image's settings are right for the environment of the compose file: stores, state, model file, prices."""
     settings = settings_in(image, environ)
     assert settings.policy.is_file()
     assert settings.policy.resolve().is_relative_to(image.resolve())
@@ -162,8 +162,7 @@ def test_the_images_settings_load(image: Path, environ: dict[str, str]) -> None:
     assert settings.storage.redis_url == environ["BAILIWICK_REDIS_URL"]
     assert settings.telemetry.otlp_endpoint == environ["OTEL_EXPORTER_OTLP_ENDPOINT"]
     assert not settings.scripted_cloud
-    local = [target.backend for target in settings.targets if isinstance(target.backend, LlamaCppSettings)]
-    files = [backend.file for backend in local if backend.file is not None]
+    files = [target.model_file.path for target in settings.targets if target.model_file is not None]
     assert files
     for file in files:
         assert read_gguf(image / str(file).lstrip("/")).has_chat_template

@@ -195,3 +195,18 @@ def test_hidden_and_restored(tree: dict[str, Any], data: st.DataObject) -> None:
     assert [text for _, text in places(restored) if not text.lstrip("-").isdigit()] == [
         text for _, text in places(tree) if not text.lstrip("-").isdigit()
     ]
+
+
+@given(st.lists(st.text("Anna-0@\u00e9 ", min_size=1, max_size=6), min_size=1, max_size=8), st.integers(0, 60))
+def test_many_values_are_hidden_as_few_are(values: list[str], others: int) -> None:
+    """Beside many other values, each is hidden wherever it occurs, and the tokens are the same."""
+    text = " | ".join(values)
+    tree = {"x1": values, "x2": text, "x3": json.dumps({"x4": text}, ensure_ascii=False)}
+    findings = [Finding(("x1", i), Span(0, len(v), "PERSON", 85)) for i, v in enumerate(values)]
+    crowd = [f"customer{i}@example.com" for i in range(others)]
+    more = [Finding(("x5", i), Span(0, len(v), "EMAIL_ADDRESS", 85)) for i, v in enumerate(crowd)]
+    few = P.redact(tree, findings, "t")
+    many = P.redact({**tree, "x5": crowd}, findings + more, "t")
+    assert {name: many.tree[name] for name in tree} == few.tree
+    assert not leaks(many.mapping.values(), json.dumps(many.tree).encode())
+    assert many.mapping.restore_tree(many.tree)[0] == {**tree, "x5": crowd}

@@ -29,7 +29,8 @@ def test_tokens_are_recognised_as_models_write_them() -> None:
 
 def test_json_text_is_escaped() -> None:
     """A value with quotes stays inside its JSON string."""
-    assert json.loads(MAP.restore_json_text('{"a": "PERSON_ABCDEFGX"}')) == {"a": 'Zoë "Z"'}
+    text, _ = MAP.restored('{"a": "PERSON_ABCDEFGX"}', json_text=True)
+    assert json.loads(text) == {"a": 'Zoë "Z"'}
 
 
 def test_restore_tree() -> None:
@@ -48,6 +49,24 @@ def test_restore_tree() -> None:
     assert json.loads(json.loads(str(restored["deep"]))["x"]) == {"y": 'Zoë "Z"'}
     assert count == 4
     assert RestoreMap({}).restore_tree(tree) == (tree, 0)
+
+
+@pytest.mark.parametrize("size", [1, 5, 1000])
+def test_a_stream_that_turns_out_to_be_json(size: int) -> None:
+    """A streamed answer in JSON, and JSON in the arguments of a tool call, is escaped as the whole answer would be."""
+    text = json.dumps({"who": "PERSON_ABCDEFGX", "call": json.dumps({"who": "PERSON_ABCDEFGX"})})
+    for json_text in (False, True):
+        stream = StreamRestorer(MAP, json_text)
+        out = "".join(stream.feed(text[i : i + size]) for i in range(0, len(text), size)) + stream.flush()
+        assert json.loads(out)["who"] == json.loads(json.loads(out)["call"])["who"] == 'Zoë "Z"'
+    assert MAP.restore_tree({"arguments": text}, lambda path: path[-1] == "arguments")[0] == {"arguments": out}
+
+
+def test_an_argument_named_arguments() -> None:
+    """A member of the arguments that is called like them is no JSON text for that."""
+    tree: dict[str, Any] = {"arguments": '{"arguments": "PERSON_ABCDEFGX"}'}
+    restored, _ = MAP.restore_tree(tree, lambda path: path[-1] == "arguments")
+    assert json.loads(str(restored["arguments"])) == {"arguments": 'Zoë "Z"'}
 
 
 def test_ambiguous_tokens_are_refused() -> None:

@@ -29,6 +29,7 @@ from gateway.inspection.views import View, views
         ("CV_Anna_Kowalski.pdf", "CV Anna Kowalski.pdf"),
         ("charge_4242424242424242_old", "charge 4242424242424242 old"),
         ("_Anna Kowalski_, _anna@b.org_", " Anna Kowalski , _anna@b.org "),
+        ("__536-90-4399__", " 536-90-4399 _"),
     ],
 )
 def test_reading(text: str, reading: str) -> None:

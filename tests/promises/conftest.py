@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from support.live import Cloud, scripted_cloud
 from support.tiny_gguf import write_tiny_gguf
 

@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -18,14 +18,13 @@ from urllib.parse import quote
 import httpx
 import psutil
 import pytest
-from support.exposure import CARD, EMAIL, EVERYTHING, IBAN, NAME, PHONE, REDACT_EVERYTHING, SSN, exposed
-from support.live import DEFAULT_POLICY, Cloud, Gateway, Setup, cloud_target, live_gateway, local_target
 
-Body = dict[str, Any]
-Place = Callable[[str], Body]
+from support.exposure import CARD, EMAIL, EVERYTHING, IBAN, NAME, PHONE, REDACT_EVERYTHING, SSN, TRACES, exposed
+from support.live import DEFAULT_POLICY, Cloud, Gateway, Setup, cloud_target, live_gateway, local_target
+from support.places import PLACES, TOO_DEEP, Body, called, said
 
 ROUTES = {"cloud": "{targets: [cloud]}", "auto": "{targets: [cloud, local], rank: listed}"}
-SCAN_SECONDS = 1.5
+SCAN_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ def gateways(cloud: Cloud, tiny_model: Path, tmp_path_factory: pytest.TempPathFa
     """Both, started side by side. The default one gives its detector little time."""
     folder = tmp_path_factory.mktemp("promise1")
     targets = [
-        cloud_target("cloud", cloud.base_url),
+        cloud_target("cloud", cloud.base_url, max_output_tokens="100000"),
         local_target(file=str(tiny_model), context_tokens="512", max_output_tokens="8"),
     ]
     redacting = Setup(folder / "redacting", targets, ROUTES, REDACT_EVERYTHING, extra="inspection: {timeout: 30s}")
@@ -58,127 +57,6 @@ def _empty(cloud: Cloud) -> None:
     cloud.forget()
 
 
-def said(*messages: Body, **fields: Any) -> Body:
-    """A request that ends with a harmless question."""
-    return {"model": "cloud", "messages": [*messages, {"role": "user", "content": "What is next?"}], **fields}
-
-
-def called(arguments: str) -> Body:
-    """A conversation with a tool call in it."""
-    call = {"id": "call_1", "type": "function", "function": {"name": "send", "arguments": arguments}}
-    return said(
-        {"role": "assistant", "content": None, "tool_calls": [call]},
-        {"role": "tool", "tool_call_id": "call_1", "content": "done"},
-    )
-
-
-def tool(**function: Any) -> Body:
-    """A request with one tool."""
-    return said(tools=[{"type": "function", "function": {"name": "send", "parameters": {"type": "object"}, **function}}])
-
-
-def parameter(**schema: Any) -> Body:
-    """A request with a tool that has one parameter."""
-    return tool(parameters={"type": "object", "properties": {"to": {"type": "string", **schema}}})
-
-
-def answer_schema(schema: Body, name: str = "answer", **more: Any) -> Body:
-    """A request for an answer of a certain shape."""
-    wanted = {"type": "json_schema", "json_schema": {"name": name, "schema": schema, **more}}
-    return said(response_format=wanted)
-
-
-def nested(text: str, levels: int) -> Any:
-    tree: Any = text
-    for _ in range(levels):
-        tree = [tree]
-    return tree
-
-
-PLACES: dict[str, Place] = {
-    "system text": lambda t: said({"role": "system", "content": t}),
-    "developer text": lambda t: said({"role": "developer", "content": t}),
-    "earlier user turn": lambda t: said({"role": "user", "content": t}, {"role": "assistant", "content": "Thanks."}),
-    "assistant turn": lambda t: said({"role": "assistant", "content": t}),
-    "assistant refusal": lambda t: said({"role": "assistant", "content": None, "refusal": t}),
-    "assistant reasoning": lambda t: said({"role": "assistant", "content": "Yes.", "reasoning_content": t}),
-    "text part": lambda t: said({"role": "user", "content": [{"type": "text", "text": t}]}),
-    "unknown member of a part": lambda t: said({"role": "user", "content": [{"type": "text", "text": "x", "cap": t}]}),
-    "string among parts": lambda t: said({"role": "user", "content": ["Hello", t]}),
-    "tool result": lambda t: said({"role": "tool", "tool_call_id": "call_1", "content": t}),
-    "tool result in parts": lambda t: said(
-        {"role": "tool", "tool_call_id": "call_1", "content": [{"type": "text", "text": t}]}
-    ),
-    "tool result in JSON": lambda t: said(
-        {"role": "tool", "tool_call_id": "call_1", "content": json.dumps({"rows": [{"who": t}]})}
-    ),
-    "tool arguments": lambda t: called(json.dumps({"to": t})),
-    "member name in tool arguments": lambda t: called(json.dumps({t: 1})),
-    "JSON in JSON in tool arguments": lambda t: called(json.dumps({"body": json.dumps({"to": json.dumps([t])})})),
-    "JSON deeper than is read": lambda t: called(_wrapped(t, 7)),
-    "tool arguments with a member twice": lambda t: called('{"to": ' + json.dumps(t) + ', "to": "x"}'),
-    "tool arguments cut short": lambda t: called(json.dumps({"to": t})[:-1]),
-    "older function call": lambda t: said(
-        {"role": "assistant", "content": None, "function_call": {"name": "send", "arguments": json.dumps({"to": t})}}
-    ),
-    "custom tool input": lambda t: said(
-        {"role": "assistant", "tool_calls": [{"id": "call_1", "type": "custom", "custom": {"name": "sh", "input": t}}]}
-    ),
-    "tool call id": lambda t: said({"role": "tool", "tool_call_id": t, "content": "done"}),
-    "tool description": lambda t: tool(description=t),
-    "function name": lambda t: tool(name=t),
-    "older function": lambda t: said(functions=[{"name": "send", "description": t}]),
-    "tool type": lambda t: said(tools=[{"type": t, "function": {"name": "send"}}]),
-    "custom tool grammar": lambda t: said(
-        tools=[{"type": "custom", "custom": {"name": "sh", "format": {"type": "grammar", "definition": t}}}]
-    ),
-    "tool choice": lambda t: said(tool_choice=t),
-    "parameter description": lambda t: parameter(description=t),
-    "parameter enum": lambda t: parameter(enum=["nobody", t]),
-    "parameter const": lambda t: parameter(const=t),
-    "parameter default": lambda t: parameter(default=t),
-    "parameter pattern": lambda t: parameter(pattern=t),
-    "parameter examples": lambda t: parameter(examples=[t]),
-    "parameter name": lambda t: tool(parameters={"type": "object", "properties": {t: {"type": "string"}}}),
-    "message name": lambda t: said({"role": "user", "name": t, "content": "Hi"}),
-    "metadata value": lambda t: said(metadata={"case": t}),
-    "metadata key": lambda t: said(metadata={t: "case"}),
-    "user": lambda t: said(user=t),
-    "safety identifier": lambda t: said(safety_identifier=t),
-    "cache key": lambda t: said(prompt_cache_key=t),
-    "stop": lambda t: said(stop=t),
-    "stop list": lambda t: said(stop=["END", t]),
-    "answer schema description": lambda t: answer_schema({"type": "object", "description": t}),
-    "answer schema enum": lambda t: answer_schema({"type": "object", "properties": {"a": {"enum": [t]}}}),
-    "answer schema property": lambda t: answer_schema({"type": "object", "properties": {t: {"type": "string"}}}),
-    "answer schema name": lambda t: answer_schema({"type": "object"}, name=t),
-    "prediction": lambda t: said(prediction={"type": "content", "content": t}),
-    "prediction in parts": lambda t: said(prediction={"type": "content", "content": [{"type": "text", "text": t}]}),
-    "role": lambda t: said({"role": t, "content": "Hi"}),
-    "response format type": lambda t: said(response_format={"type": t}),
-    "reasoning effort": lambda t: said(reasoning_effort=t),
-    "service tier": lambda t: said(service_tier=t),
-    "modality": lambda t: said(modalities=["text", t]),
-    "voice": lambda t: said(audio={"voice": t, "format": "wav"}),
-    "search location": lambda t: said(
-        web_search_options={"user_location": {"type": "approximate", "approximate": {"city": t}}}
-    ),
-    "stream options": lambda t: said(stream_options={"include_usage": False, "note": t}),
-    "logit bias": lambda t: said(logit_bias={t: 1}),
-    "unknown field": lambda t: said(x_note=t),
-    "unknown object": lambda t: said(vendor={"options": [{"deep": {"deeper": t}}]}),
-    "unknown member name": lambda t: said(vendor={"options": {t: True}}),
-    "deep lists": lambda t: said(vendor=nested(t, 90)),
-    "last of many turns": lambda t: said(*({"role": "user", "content": f"Turn {i}"} for i in range(60)), note=t),
-}
-
-
-def _wrapped(text: str, times: int) -> str:
-    for _ in range(times):
-        text = json.dumps({"x": text})
-    return text
-
-
 def post(gateway: Gateway, body: Body | bytes, **fields: Any) -> httpx.Response:
     data = body if isinstance(body, bytes) else json.dumps({**body, **fields}, ensure_ascii=False).encode()
     return gateway.client.post(
@@ -193,7 +71,7 @@ def test_nothing_found_leaves_in_clear(gateways: Gateways, cloud: Cloud, place: 
     answer = post(gateways.redacting, PLACES[place](EVERYTHING), stream=stream)
     arrived = cloud.bodies()
     assert exposed(arrived) == []
-    if place == "JSON deeper than is read":
+    if place == TOO_DEEP:
         assert arrived == []
         assert answer.status_code >= 400
     else:
@@ -225,10 +103,13 @@ def _escaped(text: str) -> str:
     return "".join(f"\\u{ord(character):04x}" for character in text)
 
 
-SPELLINGS: dict[str, tuple[str, str]] = {
+SPELLINGS: dict[str, tuple[str, ...]] = {
     "percent-encoded address": (f"https://crm.example/find?mail={quote(EMAIL)}&page=2", EMAIL),
     "percent-encoded all over": (f"https://crm.example/{''.join(f'%{ord(c):02X}' for c in EMAIL)}", EMAIL),
-    "percent-encoded twice": (f"https://sso.example/?next={quote('https://crm.example/?m=' + quote(EMAIL), '')}", EMAIL),
+    "percent-encoded twice": (
+        f"https://sso.example/?next={quote('https://crm.example/?m=' + quote(EMAIL), '')}",
+        EMAIL,
+    ),
     "name in a query": ("https://crm.example/find?name=Anna+Kowalski&page=2", "kowalski"),
     "phone link": ("<a href='tel:+442079460958'>call</a>", PHONE[1:]),
     "phone in a query": ("https://crm.example/?phone=%2B442079460958", PHONE[1:]),
@@ -245,13 +126,15 @@ SPELLINGS: dict[str, tuple[str, str]] = {
     "hexadecimal escapes": ("b'" + EMAIL.replace("@", "\\x40") + "'", EMAIL),
     "after escaped line breaks": (
         f'The log: {{"msg": "New customer:\\n{NAME}\\n{CARD.replace(" ", "")}\\t{SSN}\\r\\n{PHONE}\\n"}}',
-        f"kowalski {CARD} {SSN} {PHONE[1:]}",
+        *("kowalski", CARD, SSN, PHONE[1:]),
     ),
     "identifier": ("function charge_4242424242424242 failed", CARD),
-    "file name": ("see scan_536-90-4399.pdf and 4242424242424242_front.png", f"{SSN} {CARD}"),
-    "CSV": (f"name,mail,phone,card\n{NAME},{EMAIL},{PHONE},{CARD}\nx,y,+442079460958,4242424242424242", EMAIL),
-    "capitals": (f"{NAME.upper()} <{EMAIL.upper()}>", "kowalski"),
-    "markdown": (f"**{NAME}** _{EMAIL}_ `{CARD}` [call](tel:{PHONE})", f"kowalski {CARD}"),
+    "name in a file name": ("see CV_Anna_Kowalski_2026.pdf", "kowalski"),
+    "emphasis": (f"_{NAME}_ and *{EMAIL}* and __{SSN}__", "kowalski", EMAIL, SSN),
+    "numbers in a file name": ("see scan_536-90-4399.pdf and 4242424242424242_front.png", SSN, CARD),
+    "CSV": (f"name,mail,phone,card\n{NAME},{EMAIL},{PHONE},{CARD}\nx,y,+442079460958,4242424242424242", *TRACES[:4]),
+    "capitals": (f"{NAME.upper()} <{EMAIL.upper()}>", "kowalski", EMAIL),
+    "markdown": (f"**{NAME}** _{EMAIL}_ `{CARD}` [call](tel:{PHONE})", *TRACES[:4]),
 }
 
 
@@ -259,11 +142,11 @@ SPELLINGS: dict[str, tuple[str, str]] = {
 def test_spelling_hides_nothing(gateways: Gateways, cloud: Cloud, spelling: str) -> None:
     """A value that is encoded, escaped or broken up by invisible characters is still found, and is restored as it
     was written."""
-    text, trace = SPELLINGS[spelling]
+    text, *values = SPELLINGS[spelling]
+    assert exposed(text, values) == values  # else there would be nothing to find in what arrives
     answer = gateways.redacting.chat(text, model="cloud")
     (arrived,) = cloud.bodies()
-    assert exposed(arrived, (trace, *trace.split(" "))) == []
-    assert exposed(arrived) == []
+    assert exposed(arrived, {*values, *TRACES}) == []
     assert answer.json()["choices"][0]["message"]["content"] == f"You wrote: «{text}»"
 
 
@@ -300,17 +183,13 @@ def test_what_is_not_json_goes_nowhere(gateways: Gateways, cloud: Cloud, data: b
 
 
 def test_long_texts_are_whole(gateways: Gateways, cloud: Cloud) -> None:
-    """In a text of 100 kB a value is found at each offset, also where it is divided among detector jobs."""
-    filler = "The parcel left the depot on time and nothing else is known about it. "
-    marks = [3_980, 4_000, 7_990, 31_990, 35_985, 36_000, 39_985, 39_999, 40_010, 71_990, 76_000, 80_000]
-    text = (filler * 1500)[:100_000]
-    for place in marks:
-        value = f" {EMAIL} {CARD} "
-        text = text[:place] + value + text[place + len(value) :]
+    """In a text of 100 kB that is nothing but values, each is found: those too at which detector jobs are divided."""
+    values = [f"customer{place:05}@example.com" for place in range(3_300)]
+    text = " and ".join(values)
     answer = gateways.redacting.chat(text, model="cloud")
     (arrived,) = cloud.bodies()
-    assert exposed(arrived) == []
-    assert arrived.count("CARD_") == len(marks)
+    assert exposed(arrived, ["customer", "example.com"]) == []
+    assert arrived.count("EMAIL_") == len(values)
     assert answer.json()["choices"][0]["message"]["content"] == f"You wrote: «{text}»"
 
 
@@ -372,15 +251,20 @@ LONG = f"{NAME} wrote to us. " + "Nothing in this sentence is about anybody at a
 """Too long to be scanned beside other work, so a detector process gets it."""
 
 
-def _worker(gateway: Gateway, other_than: int = 0) -> psutil.Process:
-    """The gateway's detector process, ready for work."""
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        for child in psutil.Process(gateway.process.process.pid).children(recursive=True):
-            if child.pid != other_than and "gateway.inspection.worker" in " ".join(child.cmdline()):
-                return child
-        time.sleep(0.05)
-    raise AssertionError("no detector process")
+def _worker(gateway: Gateway, cloud: Cloud) -> psutil.Process:
+    """The gateway's detector process, once a long text goes to the cloud again; without what is in it."""
+    deadline = time.monotonic() + 30
+    while _is_kept(gateway.chat(LONG, max_tokens=4)):
+        assert time.monotonic() < deadline, "the detector does not recover"
+    assert len(cloud.bodies()) == 1
+    assert exposed(cloud.bodies()) == []
+    cloud.forget()
+    (worker,) = (
+        child
+        for child in psutil.Process(gateway.process.process.pid).children(recursive=True)
+        if "gateway.inspection.worker" in " ".join(child.cmdline())
+    )
+    return worker
 
 
 def _is_kept(answer: httpx.Response) -> bool:
@@ -391,28 +275,16 @@ def _is_kept(answer: httpx.Response) -> bool:
 def test_a_detector_that_fails_lets_nothing_out(gateways: Gateways, cloud: Cloud) -> None:
     """A detector that hangs or is killed in the middle of a request keeps that request inside; then it recovers."""
     gateway = gateways.default
-    assert gateway.chat(LONG, max_tokens=4).headers["x-bailiwick-target"] == "cloud"
-    assert exposed(cloud.bodies()) == []
-    cloud.forget()
-
-    hung = _worker(gateway)
-    os.kill(hung.pid, signal.SIGSTOP)
-    began = time.monotonic()
+    os.kill(_worker(gateway, cloud).pid, signal.SIGSTOP)
     assert _is_kept(gateway.chat(LONG, max_tokens=4))
-    assert time.monotonic() - began < SCAN_SECONDS + 5
-
-    killed = _worker(gateway, other_than=hung.pid)
-    with ThreadPoolExecutor(1) as pool:
-        os.kill(killed.pid, signal.SIGSTOP)  # so that the request is surely in its hands when it dies
-        answer = pool.submit(gateway.chat, LONG, max_tokens=4)
-        time.sleep(0.2)
-        os.kill(killed.pid, signal.SIGKILL)
-        assert _is_kept(answer.result())
     assert cloud.bodies() == []
 
-    _worker(gateway, other_than=killed.pid)
-    deadline = time.monotonic() + 20
-    while _is_kept(gateway.chat(LONG, max_tokens=4)):
-        assert time.monotonic() < deadline
-    assert len(cloud.bodies()) == 1
-    assert exposed(cloud.bodies()) == []
+    worker = _worker(gateway, cloud)
+    os.kill(worker.pid, signal.SIGSTOP)  # so that the request is surely in its hands when it dies
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(gateway.chat, LONG, max_tokens=4)
+        time.sleep(0.2)
+        os.kill(worker.pid, signal.SIGKILL)
+        assert _is_kept(answer.result())
+    assert cloud.bodies() == []
+    _worker(gateway, cloud)

@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+
 from support.exposure import EMAIL, NAME, SSN, exposed
 from support.live import Cloud, Gateway, Setup, cloud_target, live_gateway, local_target, scripted_cloud
 

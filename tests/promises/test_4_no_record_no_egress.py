@@ -17,11 +17,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+
+from gateway.domain.record import AuditRecord, RecordKind
 from support.evidence import audit_verify, eventually, intents, mac_of, outcomes, records
 from support.live import Cloud, Setup, cloud_target, scripted_cloud
 from support.nursery import ForkedGateway, forked_gateway
-
-from gateway.domain.record import AuditRecord, RecordKind
 
 KILLS = 8
 FREE = "{input: 0 USD, output: 0 USD}"
@@ -65,7 +65,9 @@ class _Testify(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
         sent = mac_of(self.server.state)(body)
-        self.server.seen.append(any(i.sent_mac == sent and i.sent_bytes == len(body) for i in intents(self.server.state)))
+        self.server.seen.append(
+            any(i.sent_mac == sent and i.sent_bytes == len(body) for i in intents(self.server.state))
+        )
         message = {"role": "assistant", "content": "Seen."}
         answer = json.dumps({"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}).encode()
         self.send_response(200)
@@ -143,11 +145,13 @@ def test_a_client_that_leaves_in_the_middle_of_a_stream(gateway: ForkedGateway, 
     text = "word " * 300
     body = {"model": "auto", "stream": True, "messages": [{"role": "user", "content": text}]}
     with gateway.client.stream("POST", "/v1/chat/completions", json=body) as answer:
+        assert answer.status_code == 200, answer.read()
         decision = answer.headers["x-bailiwick-decision"]
-        next(answer.iter_bytes())
+        pieces = answer.iter_bytes()  # to be kept: when it is gone, so is the connection
+        assert next(pieces)
         assert slow_cloud.counters()["open_streams"] == 1
     eventually(lambda: slow_cloud.counters()["open_streams"] == 0, 1.5, "the cloud goes on streaming to nobody")
-    assert slow_cloud.counters()["client_disconnects"] == before + 1
+    assert slow_cloud.counters()["client_disconnects"] > before
     eventually(lambda: len(records(gateway.state, decision)) == 2)
     intent, outcome = records(gateway.state, decision)
     assert (intent.kind, outcome.kind) == (RecordKind.INTENT, RecordKind.OUTCOME)
@@ -162,7 +166,7 @@ def test_a_client_that_leaves_while_it_waits(gateway: ForkedGateway, slow_cloud:
     with leaving_client(gateway, "Will you wait for me?") as intent_of:
         eventually(lambda: len(slow_cloud.bodies()) == 1)
         intent = intent_of(slow_cloud.bodies()[0].encode())
-    eventually(lambda: slow_cloud.counters()["client_disconnects"] == before + 1, 1.5)
+    eventually(lambda: slow_cloud.counters()["client_disconnects"] > before, 1.5)
     eventually(lambda: len(records(gateway.state, intent.decision)) == 3)
     _, outcome, refusal = records(gateway.state, intent.decision)
     assert (outcome.outcome, outcome.error, outcome.cost) == ("cancelled", "", intent.reserved)
@@ -254,9 +258,7 @@ def test_every_outcome_follows_its_intent(gateway: ForkedGateway) -> None:
     assert audit_verify(gateway).exit_code == 0
 
 
-def test_kill_minus_nine_at_any_moment_leaves_a_log_that_knows_all_that_left(
-    slow_cloud: Cloud, tmp_path: Path
-) -> None:
+def test_kill_minus_nine_at_any_moment_leaves_a_log_that_knows_all_that_left(slow_cloud: Cloud, tmp_path: Path) -> None:
     """Killed again and again under load: the chain verifies each time, and each request that reached the cloud has
     its intent, with its size and keyed hash."""
     chance = random.Random(4)
@@ -266,7 +268,7 @@ def test_kill_minus_nine_at_any_moment_leaves_a_log_that_knows_all_that_left(
         if kill:
             gateway.restart()
         load = Load(gateway, kill)
-        eventually(lambda: load.answered > 5, 10, gateway.process.output)
+        eventually(load.under_way, 10, gateway.process.output)
         time.sleep(chance.uniform(0.0, 0.15))
         gateway.kill()
         load.end()
@@ -299,6 +301,9 @@ class Load:
                 except httpx.HTTPError:
                     return
                 self.answered += 1
+
+    def under_way(self) -> bool:
+        return self.answered > 5
 
     def end(self) -> None:
         for thread in self._threads:

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from click.testing import CliRunner, Result
-from support.live import Gateway
 
 from gateway.audit.codec import decode
 from gateway.audit.mac import LogMac
 from gateway.cli import main
 from gateway.domain.record import AuditRecord, RecordKind
 from gateway.identity.secrets import derive, load_secret
+from support.live import Gateway
 
 
 def records(state: Path, decision: str | None = None) -> list[AuditRecord]:

@@ -34,7 +34,7 @@ owner: privacy@example.com
 mode: enforce
 data_types:
   personal:
-    detect: [PERSON, EMAIL_ADDRESS, PHONE_NUMBER, LOCATION, CREDIT_CARD, IBAN_CODE, US_SSN, API_KEY, SECRET, PRIVATE_KEY]
+    detect: [PERSON, EMAIL_ADDRESS, PHONE_NUMBER, LOCATION, CREDIT_CARD, IBAN_CODE, US_SSN, SECRET, PRIVATE_KEY]
     confidence: 0.40
 levels:
   internal:
@@ -85,11 +85,18 @@ def _decoded(text: str) -> Iterator[str]:
     yield unquote_plus(text, errors="replace")
     yield html.unescape(text)
     yield _ESCAPE.sub(lambda match: chr(int(match[1] or match[2], 16)), text)
-    yield "".join(c for c in unicodedata.normalize("NFKC", text) if unicodedata.category(c) not in ("Cf", "Mn"))
+    yield "".join(map(_plain, unicodedata.normalize("NFKC", text)))
     try:
         yield "\n".join(_leaves(json.loads(text, object_pairs_hook=list)))
     except (ValueError, RecursionError):
         return
+
+
+def _plain(character: str) -> str:
+    category = unicodedata.category(character)
+    if category == "Nd":
+        return str(unicodedata.decimal(character))
+    return {"Cf": "", "Mn": "", "Pd": "-", "Zs": " "}.get(category, character)
 
 
 def _leaves(tree: Any) -> Iterator[str]:

@@ -235,7 +235,7 @@ def memory_task(rng: random.Random) -> list[Turn]:
 def copy_drill(rng: random.Random) -> list[Turn]:
     """Names and order numbers to say back.
 
-    Without them, so small a model needs far more steps before it copies a name and does not guess one.
+    They give a small model practice in copying from the prompt; it otherwise tends to guess a name.
     """
     forms = (
         "order {order}",

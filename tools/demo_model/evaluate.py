@@ -25,7 +25,7 @@ CORPUS_SEED = 7
 CORPUS_DIALOGUES = 20_000
 WORD = re.compile(r"[A-Za-z']+")
 LONG_NUMBER = re.compile(r"\d(?:[ -]?\d){7,}")
-NUMBER = re.compile(r"\d{3,}")
+ORDER = re.compile(r"order \d+", re.IGNORECASE)
 ADDRESSED = re.compile(r"(?:Dear|Hello|with|told|to|about|for) ([A-Z][a-z]+)")
 NO_NAMES = frozenset({"Sir", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday"})
 SHORT_TASKS = ("Classify", "Make a JSON")  # their answers are no sentences
@@ -114,13 +114,13 @@ def corpus_words() -> set[str]:
 
 
 def stated_facts(answer: str) -> list[str]:
-    """The numbers of three digits or more in `answer`, and the names it addresses or speaks of."""
+    """The orders ("order 1234") that `answer` speaks of, and the names it addresses or speaks of."""
     names = [name for name in ADDRESSED.findall(answer) if name not in NO_NAMES]
-    return NUMBER.findall(answer) + names
+    return ORDER.findall(answer) + names
 
 
 def figures(replies: Sequence[Reply], known: set[str]) -> str:
-    """Shares of answers that end well, of words the corpus (or the prompt) has, and of numbers said back."""
+    """Simple figures. None of them says that an answer is right: for that, read the answers."""
     sentences = [reply for reply in replies if not reply.prompt.startswith(SHORT_TASKS)]
     whole = sum(reply.text.rstrip().endswith((".", "!", "?")) for reply in sentences)
     ended = sum(reply.ended for reply in replies)
@@ -130,13 +130,18 @@ def figures(replies: Sequence[Reply], known: set[str]) -> str:
         for word in WORD.findall(reply.text)
     ]
     leaks = sum(bool(LONG_NUMBER.search(reply.text)) for reply in replies)
-    given = [stated in reply.prompt for reply in replies for stated in stated_facts(reply.text)]
+    # "order 4444" made from the end of a card number must not count, so the word "order" is searched too.
+    given = [
+        re.search(rf"\b{re.escape(stated)}\b", reply.prompt, re.IGNORECASE) is not None
+        for reply in replies
+        for stated in stated_facts(reply.text)
+    ]
     return (
         f"answers: {len(replies)}\n"
         f"ended by the model itself: {ended / len(replies):.1%}\n"
         f"ending with punctuation: {whole / len(sentences):.1%} of the {len(sentences)} in sentences\n"
         f"words that the corpus or the prompt has: {sum(words) / len(words):.1%} of {len(words)}\n"
-        f"names and numbers in answers that the prompt has too: {sum(given)} of {len(given)}\n"
+        f"names and orders in answers that the prompt has too: {sum(given)} of {len(given)}\n"
         f"answers with a number of eight digits or more: {leaks}"
     )
 

@@ -39,8 +39,8 @@ class Dialogue:
 def make_tokenizer(texts: Sequence[str], vocabulary: int) -> Tokenizer:
     """Byte-level BPE over GPT-2's words, which is what llama.cpp calls "gpt-2".
 
-    A number is a word, so it becomes a few tokens of one to four digits. With single digits the model mixed
-    up their order when it copied an order number.
+    A number is a word, so it becomes a few tokens of one to four digits. In a first run, with
+    single digits, order numbers came back with their digits mixed up.
     """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)

@@ -2,7 +2,8 @@
 
 No value can belong to a person: e-mail addresses use the domains that RFC 2606 reserves, telephone numbers
 come from ranges set aside for fiction, and card numbers, bank accounts and social security numbers are
-published examples or carry check digits or groups that are never issued.
+published examples or carry check digits or groups that are never issued. The one exception, 536-90-4399, is
+the example of the gateway's own documentation.
 """
 
 from __future__ import annotations

@@ -1,0 +1,247 @@
+"""gateway.cli.doctor: what is wrong is said, what is well is said, and the exit code tells which."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from gateway.cli import main
+from gateway.identity.keys import KeyTable
+from gateway.identity.secrets import VARIABLE, load_secret
+from support.live import DEMO_MODEL, Setup, cloud_target, local_target
+from support.postgres import postgres_server
+from support.redis import redis_server
+
+URL = "https://api.example.com/v1"
+DEAD_PORT = 1  # nothing listens on it: tcpmux is no more
+
+
+@pytest.fixture
+def setup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Setup:
+    """Settings in which all is well: a local target, a cloud target whose key is set, SQLite, no collector."""
+    monkeypatch.setenv("A_PROVIDERS_KEY", "sk-secret")
+    for name in (VARIABLE, "OTEL_EXPORTER_OTLP_ENDPOINT"):
+        monkeypatch.delenv(name, raising=False)
+    targets = [local_target(), cloud_target("cloud", URL, api_key_env="A_PROVIDERS_KEY")]
+    return Setup(folder=tmp_path, targets=targets, models={"auto": "{targets: [local, cloud]}"})
+
+
+def run(setup: Setup, *arguments: str) -> Result:
+    return CliRunner().invoke(main, ["--config", str(setup.write()), "doctor", *arguments], catch_exceptions=False)
+
+
+def checks(setup: Setup) -> dict[str, tuple[str, str]]:
+    """State and detail of each check; the exit code agrees with them."""
+    result = run(setup, "--json")
+    found: dict[str, Any] = json.loads(result.stdout)
+    states = {check["name"]: (check["state"], check["detail"]) for check in found["checks"]}
+    failed = any(state == "failed" for state, _ in states.values())
+    assert (result.exit_code, found["ok"]) == (int(failed), not failed)
+    return states
+
+
+def test_all_is_well(setup: Setup, tmp_path: Path) -> None:
+    """A good installation passes every check, and looking at it leaves nothing behind."""
+    result = run(setup)
+    assert result.exit_code == 0, result.output
+    assert result.output.endswith("All is well (0 warnings).\n")
+    lines = result.output.splitlines()[:-2]
+    assert all(line.startswith("✓ ") for line in lines), result.output
+    assert not (tmp_path / "state").exists()
+    assert "sk-secret" not in result.output
+
+
+def test_it_names_what_it_found(setup: Setup) -> None:
+    """The checks tell versions, the policy's hash, the detector's entities, the model and the prices."""
+    found = checks(setup)
+    assert "presidio-analyzer " in found["python"][1]
+    assert "default, version 1, hash " in found["policy"][1]
+    assert "CREDIT_CARD" in found["detector"][1]
+    assert str(DEMO_MODEL) in found["target local"][1]
+    assert "1 USD in, 4 USD out" in found["target cloud"][1]
+    assert {
+        "store audit",
+        "store identity",
+        "store budgets",
+        "store spans",
+        "secret key",
+        "state folder",
+    } < found.keys()
+
+
+def test_stores_in_use(setup: Setup, tmp_path: Path) -> None:
+    """Stores that exist are opened, and their records and valid keys counted; a state folder open to others and a
+    missing key are warnings."""
+    state = tmp_path / "state"
+    made = CliRunner().invoke(
+        main, ["--config", str(setup.write()), "keys", "create", "--tenant", "acme", "--app", "a", "--json"]
+    )
+    found = checks(setup)
+    assert found["store audit"][0] == "ok"
+    assert ", 1 records" in found["store audit"][1]
+    assert "1 valid API key" in found["store identity"][1]
+    assert found["state folder"][0] == "ok"
+    CliRunner().invoke(main, ["--config", str(setup.write()), "keys", "revoke", json.loads(made.stdout)["id"]])
+    state.chmod(0o755)
+    found = checks(setup)
+    assert found["store identity"][0] == "warning"
+    assert found["state folder"][0] == "warning"
+    assert "chmod 700" in found["state folder"][1]
+
+
+def test_a_database_of_a_newer_version(setup: Setup, tmp_path: Path) -> None:
+    """A database that a newer version has changed is a failure, which says so."""
+    path = tmp_path / "state" / "audit.db"
+    CliRunner().invoke(main, ["--config", str(setup.write()), "keys", "create", "--tenant", "acme", "--app", "a"])
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE alembic_version_audit SET version_num = '9999'")
+    state, detail = checks(setup)["store audit"]
+    assert state == "failed"
+    assert "newer" in detail
+
+
+def test_wrong_settings_end_it(setup: Setup) -> None:
+    """Wrong settings are told with all their problems, and nothing that stands on them is checked."""
+    setup.extra = "telemetry: {span_dayz: 3}\nscripted_cloud: sometimes"
+    found = checks(setup)
+    assert found.keys() == {"python", "settings"}
+    assert found["settings"][0] == "failed"
+    assert "span_days" in found["settings"][1]
+    assert "when_no_key" in found["settings"][1]
+
+
+def test_a_bad_policy(setup: Setup) -> None:
+    """A policy that cannot be loaded is a failure with its place, and the other checks are made all the same."""
+    setup.policy = "schema: 1\npolicy: p\nlevls: {}\n"
+    found = checks(setup)
+    assert found["policy"][0] == "failed"
+    assert "policy.yaml" in found["policy"][1]
+    assert found["target local"][0] == "ok"
+
+
+def test_a_policy_that_enforces_nothing(setup: Setup) -> None:
+    """A policy in audit mode is a warning: it protects nobody."""
+    setup.policy = Path(setup.policy).read_text().replace("mode: enforce", "mode: audit")
+    state, detail = checks(setup)["policy"]
+    assert state == "warning"
+    assert "NOT enforced" in detail
+
+
+@pytest.mark.parametrize(("content", "said"), [(None, "does not exist"), (b"not a model", "GGUF")])
+def test_a_model_file_that_is_no_model(setup: Setup, tmp_path: Path, content: bytes | None, said: str) -> None:
+    """A local model's file that is missing or is no GGUF is a failure."""
+    if content is not None:
+        (tmp_path / "m.gguf").write_bytes(content)
+    setup.targets[0] = local_target(file=str(tmp_path / "m.gguf"))
+    state, detail = checks(setup)["target local"]
+    assert state == "failed"
+    assert said in detail
+
+
+def test_more_context_than_the_model_has(setup: Setup) -> None:
+    """A context longer than the model was trained for is a warning."""
+    setup.targets[0] = local_target(context_tokens="32768")
+    state, detail = checks(setup)["target local"]
+    assert state == "warning"
+    assert "32768" in detail
+
+
+def test_a_provider_without_its_key(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A missing API key is a failure, and a warning where a scripted cloud stands in."""
+    monkeypatch.delenv("A_PROVIDERS_KEY")
+    state, detail = checks(setup)["target cloud"]
+    assert (state, detail.endswith("A_PROVIDERS_KEY is not set")) == ("failed", True)
+    setup.extra = "scripted_cloud: when_no_key"
+    state, detail = checks(setup)["target cloud"]
+    assert (state, detail.endswith("a scripted cloud stands in")) == ("warning", True)
+
+
+def test_a_price_that_nobody_knows(setup: Setup) -> None:
+    """A cloud model that is in no price table needs a price."""
+    unpriced = cloud_target("cloud", URL, provider="openai", model="gpt-of-the-day")
+    setup.targets[1] = "\n".join(line for line in unpriced.splitlines() if "price:" not in line)
+    result = run(setup)
+    assert result.exit_code == 1
+    assert "needs a 'price'" in result.output
+
+
+def test_an_unencrypted_cloud(setup: Setup) -> None:
+    """Sending to a cloud without encryption is a warning."""
+    setup.targets[1] = cloud_target("cloud", "http://api.example.com/v1")
+    state, detail = checks(setup)["target cloud"]
+    assert (state, "unencrypted" in detail) == ("warning", True)
+
+
+def test_redis_and_postgresql_that_answer(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shared stores that answer are well, budgets are in Redis only, and replicas are told to share the secret."""
+    monkeypatch.setenv("THE_DATABASE", postgres_server().new_database())
+    monkeypatch.setenv("THE_REDIS", redis_server().new_database())
+    write_shared(setup)
+    found = checks_of(setup.folder / "shared.yaml")
+    assert found["budgets (Redis)"][0] == "ok"
+    assert found["store audit"][0] == "ok"
+    assert "PostgreSQL at " in found["store audit"][1]
+    assert "store budgets" not in found
+    assert found["secret key"][0] == "warning"
+    monkeypatch.setenv(VARIABLE, "ab" * 32)
+    assert checks_of(setup.folder / "shared.yaml")["secret key"][0] == "ok"
+
+
+def test_redis_and_postgresql_that_do_not(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shared stores that do not answer are failures, whose messages hold no password."""
+    monkeypatch.setenv("THE_DATABASE", f"postgresql://me:hunter2@127.0.0.1:{DEAD_PORT}/x")
+    monkeypatch.setenv("THE_REDIS", f"redis://:hunter2@127.0.0.1:{DEAD_PORT}/0")
+    write_shared(setup)
+    found = checks_of(setup.folder / "shared.yaml")
+    for name in ("budgets (Redis)", "store audit", "store identity"):
+        assert found[name][0] == "failed", name
+    assert "hunter2" not in str(found)
+
+
+def write_shared(setup: Setup) -> None:
+    text = setup.write().read_text()
+    folder = f"{{folder: {setup.folder / 'state'}}}"
+    assert folder in text
+    shared = f"{{folder: {setup.folder / 'state'}, url_env: THE_DATABASE, redis_env: THE_REDIS}}"
+    (setup.folder / "shared.yaml").write_text(text.replace(folder, shared))
+
+
+def checks_of(config: Path) -> dict[str, tuple[str, str]]:
+    result = CliRunner().invoke(main, ["--config", str(config), "doctor", "--json"], catch_exceptions=False)
+    return {check["name"]: (check["state"], check["detail"]) for check in json.loads(result.stdout)["checks"]}
+
+
+def test_a_collector_that_does_not_answer(setup: Setup) -> None:
+    """A collector that is away is a warning: requests do not wait for it."""
+    setup.extra = f"telemetry: {{otlp_endpoint: 'http://user:hunter2@127.0.0.1:{DEAD_PORT}'}}"
+    state, detail = checks(setup)["traces"]
+    assert state == "warning"
+    assert "hunter2" not in detail
+
+
+def test_the_secret_key(setup: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The secret in its file is checked, and so is one in the environment; neither is shown."""
+    load_secret(tmp_path / "state")
+    assert checks(setup)["secret key"] == ("ok", str(tmp_path / "state" / "secret.key"))
+    (tmp_path / "state" / "secret.key").chmod(0o644)
+    assert checks(setup)["secret key"][0] == "failed"
+    monkeypatch.setenv(VARIABLE, "c0ffee")
+    state, detail = checks(setup)["secret key"]
+    assert (state, "c0ffee" in detail) == ("failed", False)
+
+
+def test_a_state_folder_that_cannot_be_made(setup: Setup, tmp_path: Path) -> None:
+    """A state folder whose place is taken by a file is a failure."""
+    (tmp_path / "state").write_text("")
+    assert checks(setup)["state folder"][0] == "failed"
+
+
+def test_a_key_store_without_keys(setup: Setup, tmp_path: Path) -> None:
+    """A key store that holds no key is a warning: nobody could call."""
+    KeyTable.open(f"sqlite:///{tmp_path / 'state' / 'identity.db'}").close()
+    assert checks(setup)["store identity"][0] == "warning"
