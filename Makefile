@@ -26,7 +26,7 @@ lint: ## formatting, lint, types, layering
 .PHONY: check-code
 check-code:
 	@echo "▸ ruff"; $(BIN)/ruff check . && $(BIN)/ruff format --check .
-	@echo "▸ mypy --strict"; $(BIN)/mypy
+	@echo "▸ mypy --strict"; $(BIN)/mypy && $(BIN)/mypy --strict --config-file= --python-version 3.11 sdk/src/bailiwick
 	@echo "▸ layers"; $(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
 
 format: ## put the code into its format

@@ -17,6 +17,7 @@ from gateway.audit.codec import encode
 from gateway.audit.mac import LogMac
 from gateway.audit.store import AuditStore
 from gateway.budgets.leases import LeasedLedger
+from gateway.budgets.ledger import StoreError
 from gateway.budgets.redis_ledger import RedisLedger
 from gateway.budgets.sql_ledger import SqlLedger
 from gateway.compose.targets import Backends, declared, output_limit_fields
@@ -24,7 +25,7 @@ from gateway.compose.upkeep import Upkeep
 from gateway.dialects import openai_chat
 from gateway.domain.call import Timeouts
 from gateway.domain.decision import Decision, Facts
-from gateway.domain.errors import Code, ProviderError
+from gateway.domain.errors import Code, ConfigurationError, ProviderError
 from gateway.domain.money import in_usd
 from gateway.domain.ports import Ledger
 from gateway.domain.target import Target
@@ -206,11 +207,18 @@ async def _open_stores(settings: Settings, stack: AsyncExitStack) -> _Stores:
 
 
 async def _open_ledger(settings: Settings, stack: AsyncExitStack) -> Ledger:
-    if settings.storage.redis_url is not None:
-        return LeasedLedger(await RedisLedger.open(settings.storage.redis_url))
-    engine = open_engine(settings.storage.url("budgets"), durable=True)
-    stack.callback(engine.dispose)
-    return LeasedLedger(await SqlLedger.open(engine))
+    """Raises `ConfigurationError`: without its budgets the gateway does not start."""
+    redis_url = settings.storage.redis_url
+    try:
+        if redis_url is not None:
+            return LeasedLedger(await RedisLedger.open(redis_url))
+        engine = open_engine(settings.storage.url("budgets"), durable=True)
+        stack.callback(engine.dispose)
+        return LeasedLedger(await SqlLedger.open(engine))
+    except (StoreError, ValueError) as error:  # ValueError: redis-py's word for a URL that is none
+        where = "Redis" if redis_url is not None else "the database"
+        reason = str(error) if isinstance(error, StoreError) else "not a URL such as redis://host:6379/0"
+        raise ConfigurationError(f"the budgets in {where} cannot be opened: {reason}") from None
 
 
 def _pipeline(

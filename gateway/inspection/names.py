@@ -266,8 +266,10 @@ def _strong_cue(before: str) -> bool:
     ending = before.rstrip(" \t,\"'")
     if not ending:
         return False
-    if ending[-1] not in ":=\n" and ending.lower().split()[-1].lstrip("(\"'*") not in STRONG_ENDINGS:
-        return False
+    if ending[-1] not in ":=\n":
+        words = ending.lower().split()  # none, where all before is white space of other kinds
+        if not words or words[-1].lstrip("(\"'*") not in STRONG_ENDINGS:
+            return False
     return _STRONG_CUE.search(before) is not None
 
 

@@ -64,6 +64,14 @@ def test_leaves_alone(text: str) -> None:
     assert found(text) == []
 
 
+@pytest.mark.parametrize("space", ["\u00a0", "\u2003", "\x0b", "\x1c", "\u3000"])
+def test_a_word_behind_nothing_but_space(space: str) -> None:
+    """A text that begins with white space of any kind is searched like any other."""
+    for word in ("AB", "Zweig", "Parcel"):
+        assert list(PersonRecognizer().hits(f"{space}{word} 12")) == []
+    assert [hit[2] for hit in PersonRecognizer().hits(f"{space}Anna Kowalski")] == [0.85]
+
+
 def test_ambiguous_words_score_low() -> None:
     """A first name that is also a word counts only in company."""
     assert found("I hope that Grace prevails.") == []

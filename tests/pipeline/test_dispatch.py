@@ -14,7 +14,7 @@ from gateway.domain.record import RecordKind
 from gateway.domain.target import Target, Zone
 from support.assembly import Assembly, RecordingProvider, a_target
 from support.exposure import NAME
-from support.playing import BLOCKING, FRUGAL, Counting, Playing, until, whole
+from support.playing import BLOCKING, END, FRUGAL, Counting, Playing, until, whole
 
 pytestmark = pytest.mark.anyio
 
@@ -144,9 +144,10 @@ async def test_a_cheaper_cloud_is_tried_when_a_dear_one_cannot_be_paid() -> None
     assert (len(dear.calls), len(affordable.calls)) == (0, 1)
 
 
-async def test_a_provider_that_says_nothing_is_a_failed_try() -> None:
+@pytest.mark.parametrize("silent", [Playing(), Playing(END, hangs=True)], ids=["nothing", "an end"])
+async def test_a_provider_that_says_nothing_is_a_failed_try(silent: Playing) -> None:
     """No event, or an end without a beginning, is a bad answer, and the next target's turn."""
-    silent, second = Playing(), RecordingProvider()
+    second = RecordingProvider()
     assert "Hello" in await built(first=silent, second=second).ask("Hello")
     assert silent.closed == 1
 

@@ -78,7 +78,11 @@ def _setup(cloud: Cloud, folder: Path, when_spent: str, *more: str) -> Setup:
         *more,
     ]
     names = ["cloud", *(["local"] if more else [])]
-    routes = {"auto": f"{{targets: [{', '.join(names)}], rank: listed}}", "cloud": "{targets: [cloud]}", "nobody": "{targets: [nobody]}"}
+    routes = {
+        "auto": f"{{targets: [{', '.join(names)}], rank: listed}}",
+        "cloud": "{targets: [cloud]}",
+        "nobody": "{targets: [nobody]}",
+    }
     return Setup(folder, targets, routes, POLICY.format(limit=LIMIT_USD, when_spent=when_spent))
 
 
