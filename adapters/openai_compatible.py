@@ -146,16 +146,7 @@ class OpenAICompatible:
             headers = headers.copy()
             headers["traceparent"] = call.traceparent
         connect = call.timeouts.connect
-        # As a stream, httpx adds no headers of its own, which would cost more than everything else it does here; the
-        # host comes from aiohttp.
-        request = httpx.Request(
-            "POST",
-            self._url,
-            headers=headers,
-            stream=httpx.ByteStream(call.body),
-            extensions={"timeout": {"connect": connect, "pool": connect}},
-        )
-        await request.aread()  # at hand already: so it goes out with its length, not in chunks
+        request = _Post(self._url, headers, call.body, {"timeout": {"connect": connect, "pool": connect}})
         try:
             response = await self._waits.until(deadline, self._transport.handle_async_request(request))
         except FAULT_CLASSES as error:
@@ -164,6 +155,21 @@ class OpenAICompatible:
             return _Answer(call, response, deadline, self._waits)
         # Raised out here, so that the library's exception, which may quote header or answer, is not attached to it.
         raise _failure(call, fault.refusal, fault.detail, sent=fault.sent)
+
+
+class _Post(httpx.Request):
+    """A request whose body is at hand. Given as a stream, httpx adds no headers of its own (aiohttp adds host and
+    length), which would cost more than everything else it does here."""
+
+    def __init__(
+        self, url: httpx.URL, headers: httpx.Headers, body: bytes, extensions: dict[str, dict[str, float]]
+    ) -> None:
+        super().__init__("POST", url, headers=headers, stream=httpx.ByteStream(body), extensions=extensions)
+        self._body = body
+
+    @property
+    def content(self) -> bytes:
+        return self._body
 
 
 class _Answer:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from gateway.documents import Node, nearest, read
 from gateway.domain.money import Price
+from gateway.domain.record import label
 from gateway.domain.target import Route, Zone
 
 _ROOT = (
@@ -376,6 +377,9 @@ class _Reader:
                 else:
                     place.fail(f"there is no target '{name}'", nearest(name, targets))
             rank = found["rank"].one_of(("cost", "listed")) if "rank" in found else "cost"
+            if label(key.text()) != key.text():
+                # Records hold the name as a label; another one could not be compared with a policy's again later.
+                key.fail(f"'{key.text()}' cannot name a model: use letters, digits and _ . : / @ + - (at most 96)")
             routes.append(Route(key.text(), tuple(names), rank))
         return tuple(routes)
 

@@ -113,7 +113,7 @@ class CancelWhenGone:
 
     async def __aenter__(self) -> CancelWhenGone:
         self._task = asyncio.current_task()
-        self._watch = asyncio.ensure_future(self._until_gone())
+        self._watch = asyncio.get_running_loop().create_task(self._until_gone())
         return self
 
     async def _until_gone(self) -> None:

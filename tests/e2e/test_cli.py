@@ -109,9 +109,8 @@ def test_wrong_usage() -> None:
 
 def test_keys_come_and_go(gateway: ForkedGateway) -> None:
     """A key that is made works, one that is revoked does not, both within a second; the log says who and when."""
-    made = json.loads(
-        said(of(gateway, "keys", "create", "--tenant", "acme", "--app", "probe", "--note", "x", "--json"))
-    )
+    named = ("--tenant", "acme", "--app", "probe", "--note", "x")
+    made = json.loads(said(of(gateway, "keys", "create", *named, "--json")))
     headers = {"authorization": f"Bearer {made['key']}"}
 
     def works() -> bool:
@@ -178,7 +177,7 @@ def test_an_untouched_log_verifies(gateway: ForkedGateway, decision: str) -> Non
 
 
 TAMPERING = {
-    "a body": ("UPDATE audit_records SET body = CAST(replace(body, 'public', 'internal') AS BLOB) WHERE seq = 4", 4),
+    "a body": ("UPDATE audit_records SET body = CAST(replace(body, 'schema', 'scheme') AS BLOB) WHERE seq = 4", 4),
     "a figure": ("UPDATE audit_records SET body = CAST(replace(body, '\"at\":', '\"at\":1') AS BLOB) WHERE seq = 5", 5),
     "a column": ("UPDATE audit_records SET app = 'other' WHERE seq = 4", 4),
     "a hash": ("UPDATE audit_records SET hash = zeroblob(32) WHERE seq = 5", 5),

@@ -149,16 +149,15 @@ class Watch:
 
 
 @pytest.mark.parametrize("leaving", [False, True], ids=["staying", "leaving"])
-@pytest.mark.parametrize("bound", [None, 20], ids=["unbounded", "bounded"])
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 def test_two_hundred_at_once_never_overspend(
-    gateway: ForkedGateway, cloud: Cloud, stream: bool, bound: int | None, leaving: bool
+    gateway: ForkedGateway, cloud: Cloud, stream: bool, leaving: bool
 ) -> None:
-    """200 requests at the same moment, some of whose clients leave: what is spent and reserved never exceeds the limit,
+    """200 requests at the same moment, half with a bound of their own, some of whose clients leave: what is spent and reserved never exceeds the limit,
     and the costs on record add up to what the ledger says."""
-    app = App(gateway, f"crowd-{'s' if stream else 'w'}{bound or 0}{'l' if leaving else ''}")
+    app = App(gateway, f"crowd-{'s' if stream else 'w'}{'l' if leaving else ''}")
     with Watch(app) as watch:
-        statuses = asyncio.run(_crowd(app, 200, stream=stream, bound=bound, leaving=leaving))
+        statuses = asyncio.run(_crowd(app, 200, stream=stream, leaving=leaving))
     eventually(lambda: len(app.records(RecordKind.OUTCOME)) == len(app.records(RecordKind.INTENT)), 5)
     spent = app.settled()
     costs = sum(record.cost for record in app.records(RecordKind.OUTCOME))
@@ -170,7 +169,7 @@ def test_two_hundred_at_once_never_overspend(
     for intent in app.records(RecordKind.INTENT):
         assert intent.reserved <= LIMIT
     for received in cloud.received():
-        assert 1 <= bound_of(json.loads(received["body"])) <= (bound or WORST)
+        assert 1 <= bound_of(json.loads(received["body"])) <= WORST
 
 
 def bound_of(body: dict[str, Any]) -> int:
@@ -180,7 +179,7 @@ def bound_of(body: dict[str, Any]) -> int:
     return int(max(bounds))
 
 
-async def _crowd(app: App, count: int, *, stream: bool, bound: int | None, leaving: bool) -> list[int]:
+async def _crowd(app: App, count: int, *, stream: bool, leaving: bool) -> list[int]:
     """The statuses of so many requests at once; 0 where the client left."""
     chance = random.Random(6)
     limits = httpx.Limits(max_connections=count)
@@ -192,8 +191,8 @@ async def _crowd(app: App, count: int, *, stream: bool, bound: int | None, leavi
         async def ask(number: int) -> int:
             message = {"role": "user", "content": f"Tell me something about the number {number}, at length."}
             body = {"model": "auto", "messages": [message], "stream": stream}
-            if bound is not None:
-                body["max_tokens"] = bound
+            if number % 2:
+                body["max_tokens"] = 20
             patience = chance.uniform(0.001, 0.2) if leaving and number % 3 == 0 else 60
             try:
                 async with asyncio.timeout(patience):
@@ -276,8 +275,9 @@ def test_a_spent_budget_blocks(gateway: ForkedGateway, cloud: Cloud) -> None:
     assert answer.headers["x-should-retry"] == "false"
     assert error["decision"] == answer.headers["x-bailiwick-decision"]
     assert cloud.bodies() == []
-    (refusal,) = app.records(RecordKind.REFUSAL)
-    assert (refusal.budget, refusal.decision, refusal.error) == ("spent", error["decision"], "budget_spent")
+    eventually(lambda: app.records(RecordKind.REFUSAL)[-1].decision == error["decision"])
+    refusal = app.records(RecordKind.REFUSAL)[-1]
+    assert (refusal.budget, refusal.error) == ("spent", "budget_spent")
 
 
 def test_a_spent_budget_goes_local(cloud: Cloud, tiny_model: Path, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Writes the synthetic corpus: one JSON object a line, {"messages": [{"role": …, "content": …}, …]}.
 
-python -m tools.demo_model.corpus --dialogues 80000 --seed 7 --out /tmp/demo_model/corpus.jsonl
+python -m tools.demo_model.corpus --dialogues 80000 --seed 7 --out .cache/demo_model/corpus.jsonl
 """
 
 from __future__ import annotations

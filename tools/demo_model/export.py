@@ -1,6 +1,6 @@
 """Writes the trained model as a GGUF file, Q8_0, with tokenizer and chat template.
 
-python -m tools.demo_model.export --trained /tmp/demo_model --out models/demo-helpdesk.gguf
+python -m tools.demo_model.export --trained .cache/demo_model --out models/demo-helpdesk.gguf
 """
 
 from __future__ import annotations

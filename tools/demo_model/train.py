@@ -1,6 +1,6 @@
 """Trains tokenizer and model on the corpus, on a CPU, for a fixed number of steps.
 
-python -m tools.demo_model.train --corpus /tmp/demo_model/corpus.jsonl --out /tmp/demo_model
+python -m tools.demo_model.train --corpus .cache/demo_model/corpus.jsonl --out .cache/demo_model
 """
 
 from __future__ import annotations

@@ -1,0 +1,295 @@
+"""The settings file: every fault at once and in its place, what holds when nothing is said, and the environment."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from gateway.documents import DocumentError
+from gateway.domain.errors import ConfigurationError
+from gateway.domain.money import Price
+from gateway.domain.target import Route, Zone
+from gateway.settings import (
+    InspectionSettings,
+    LlamaCppSettings,
+    OpenAISettings,
+    ServerSettings,
+    Settings,
+    TelemetrySettings,
+    TimeoutSettings,
+    load_settings,
+)
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+LOCAL = """\
+  - id: local
+    adapter: llama_cpp
+    zone: local
+    region: here
+    model: tiny
+    file: models/tiny.gguf
+    context_tokens: 512
+    max_output_tokens: 64
+"""
+CLOUD = """\
+  - id: cloud
+    adapter: openai
+    zone: cloud
+    region: EU
+    model: gpt-x
+    base_url: https://api.example/v1
+    context_tokens: 1000
+    max_output_tokens: 100
+"""
+LEAST = f"schema: 1\npolicy: policies/p.yaml\ntargets:\n{LOCAL}models:\n  auto: {{targets: [local]}}\n"
+
+
+def settings(folder: Path, text: str, **environ: str) -> Settings:
+    path = folder / "bailiwick.yaml"
+    path.write_text(text)
+    return load_settings(path, environ=environ)
+
+
+def problems(folder: Path, text: str, **environ: str) -> list[tuple[int, str]]:
+    """Line and message of everything that is wrong."""
+    with pytest.raises(DocumentError) as refused:
+        settings(folder, text, **environ)
+    assert all(problem.file == str(folder / "bailiwick.yaml") for problem in refused.value.problems)
+    return [(problem.line, problem.message) for problem in refused.value.problems]
+
+
+def line_of(text: str, part: str) -> int:
+    return text[: text.index(part)].count("\n") + 1
+
+
+def test_the_least_that_works(tmp_path: Path) -> None:
+    """A policy, a target and a model name are enough; the rest has defaults, and paths are relative to the file."""
+    found = settings(tmp_path, LEAST)
+    assert found.server == ServerSettings("127.0.0.1", 8484, 30.0, 10 * 1024 * 1024, 30.0, 60.0, 512)
+    assert found.storage.folder == tmp_path / ".state"
+    assert found.storage.url("audit") == f"sqlite:///{tmp_path}/.state/audit.db"
+    assert found.storage.redis_url is None
+    assert found.policy == tmp_path / "policies/p.yaml"
+    assert found.inspection == InspectionSettings(timeout=5.0, processes=1)
+    assert found.telemetry == TelemetrySettings(otlp_endpoint=None, span_days=7, logs="plain")
+    assert found.scripted_cloud is False
+    assert found.routes == (Route("auto", ("local",), "cost"),)
+    (target,) = found.targets
+    assert (target.id, target.zone, target.region, target.model) == ("local", Zone.LOCAL, "here", "tiny")
+    assert (target.labels, target.provider, target.price, target.first_token) == (frozenset(), "llama_cpp", None, None)
+    assert target.timeouts == TimeoutSettings(5.0, 120.0, 60.0)
+    assert target.backend == LlamaCppSettings(path=tmp_path / "models/tiny.gguf")
+    assert found.model_cache == tmp_path / ".state" / "models"
+
+
+def test_everything_that_can_be_said(tmp_path: Path) -> None:
+    """Each setting is read into its place, with its unit."""
+    cloud = CLOUD + (
+        "    labels: [baa, eu]\n    provider: azure\n"
+        "    price: {input: 1.25 USD, output: 10 USD, cached_input: 0.1 USD}\n"
+        "    first_token: 800ms\n    timeouts: {connect: 1s, first_event: 2m, idle: 30s}\n    api_key_env: A_KEY\n"
+        "    organisation: org\n    project: prj\n    headers: {X-Team: a}\n    ca_file: ca.pem\n"
+        "    proxy: http://proxy:3128\n    output_limit_field: max_tokens\n    max_connections: 9\n"
+    )
+    hub = LOCAL.replace(
+        "file: models/tiny.gguf", "hub: {repo: a/b, file: c.gguf, sha256: abc, revision: v1, base_url: https://hub}"
+    )
+    hub += "    threads: 4\n    gpu_layers: -1\n    queue: 5\n"
+    found = settings(
+        tmp_path,
+        "schema: 1\nserver: {host: '::', port: 0, drain: 5s, max_body_bytes: 2048, body_timeout: 1m, "
+        "write_timeout: 500ms, max_in_flight: 7}\nstorage: {folder: /var/b, url_env: DB, redis_env: RED}\npolicy: /etc/p.yaml\n"
+        "inspection: {timeout: 2s, processes: 3}\nscripted_cloud: when_no_key\n"
+        f"telemetry: {{otlp_endpoint: http://c:4318, span_days: 30, logs: json}}\ntargets:\n{cloud}{hub}"
+        "models:\n  auto: {targets: [cloud, local], rank: listed}\n  other: {targets: local}\n",
+        DB="postgresql://db/x",
+        RED="redis://r",
+    )
+    assert found.server == ServerSettings("::", 0, 5.0, 2048, 60.0, 0.5, 7)
+    assert found.storage.folder == Path("/var/b")
+    assert found.storage.url("audit") == "postgresql://db/x"
+    assert found.storage.url("spans") == "sqlite:////var/b/spans.db"  # spans are for looking at one gateway
+    assert found.storage.redis_url == "redis://r"
+    assert found.inspection == InspectionSettings(2.0, 3)
+    assert found.telemetry == TelemetrySettings("http://c:4318", 30, "json")
+    assert found.scripted_cloud is True
+    assert found.routes == (Route("auto", ("cloud", "local"), "listed"), Route("other", ("local",), "cost"))
+    cloud_target, local_target = found.targets
+    assert cloud_target.labels == {"baa", "eu"}
+    assert cloud_target.price == Price.per_million("1.25", "10", "0.1")
+    assert cloud_target.first_token == 0.8
+    assert cloud_target.timeouts == TimeoutSettings(1.0, 120.0, 30.0)
+    assert cloud_target.backend == OpenAISettings(
+        base_url="https://api.example/v1",
+        api_key_env="A_KEY",
+        organisation="org",
+        project="prj",
+        headers={"X-Team": "a"},
+        ca_file=str(tmp_path / "ca.pem"),
+        proxy="http://proxy:3128",
+        output_limit_field="max_tokens",
+        max_connections=9,
+    )
+    assert local_target.backend == LlamaCppSettings(
+        None, "a/b", "c.gguf", "v1", "abc", "https://hub", threads=4, gpu_layers=-1, queue=5
+    )
+    for secret in ("postgresql://db/x", "redis://r", "X-Team", "http://proxy"):
+        assert secret not in repr(found)
+
+
+def test_the_shipped_file_is_good() -> None:
+    """`bailiwick.yaml` in the repository, with no variable set."""
+    found = load_settings(REPOSITORY / "bailiwick.yaml", environ={})
+    assert found.policy.exists()
+    assert all(
+        target.model_file.path.exists() for target in found.targets if target.model_file and target.model_file.path
+    )
+
+
+def test_all_faults_at_once(tmp_path: Path) -> None:
+    """A file with many faults is told all of them in one go, each in its line, with what was probably meant."""
+    text = (
+        "schema: 2\n"
+        "sever: {port: 1}\n"
+        "server: {host: '', port: 70000, drain: soon, max_body_bytes: 1, max_in_flight: many}\n"
+        "storage: {folder: .state, url_env: NOT_SET}\n"
+        "policy: p.yaml\n"
+        "inspection: {timeout: 0s, processes: 0}\n"
+        "telemetry: {span_days: 0, logs: xml}\n"
+        "scripted_cloud: always\n"
+        "targets:\n"
+        "  - {id: 'a b', adapter: openai, zone: moon, region: EU, model: m, context_tokens: 1, max_output_tokens: 0}\n"
+        "  - {id: c, adapter: llama_cpp, zone: cloud, region: EU, model: m, context_tokens: 99, max_output_tokens: 9}\n"
+        "  - {id: d, adapter: openai, zone: cloud, region: EU, model: m, context_tokens: 99, max_output_tokens: 9,\n"
+        "     base_url: x, file: y, price: {input: 1, output: 1 USD}, headers: {'a b': c}, output_limit_field: x}\n"
+        "  - {id: d, adapter: openai, zone: cloud, region: EU, model: m, base_url: x}\n"
+        "models:\n"
+        "  auto: {targets: [d, e], rank: best}\n"
+        "  Müller: {targets: [d]}\n"
+    )
+    found = problems(tmp_path, text)
+    told = {line: " / ".join(message for at, message in found if at == line) for line, _ in found}
+    expected = {
+        1: ["schema 1"],
+        2: ["unknown key 'sever'"],
+        3: ["expected text", "70000 is more than 65535", "'soon'", "1 is less than 1024", "'many'"],
+        4: ["the environment variable NOT_SET is not set"],
+        6: ["duration", "0 is less than 1"],
+        7: ["0 is less than 1", "'xml'"],
+        8: ["'always'"],
+        10: ["'a b' is not a name", "'moon'", "1 is less than 16", "0 is less than 1", "needs 'base_url'"],
+        11: ["is in the zone local", "needs either 'file'"],
+        13: ["'file' is not a setting of the adapter openai", "amount in dollars", "not a header's name", "'x'"],
+        14: ["missing keys", "the target 'd' is there twice"],
+        16: ["there is no target 'e'", "'best'"],
+        17: ["'Müller'"],
+    }
+    assert told.keys() == expected.keys()
+    missing = {line: [part for part in parts if part not in told[line]] for line, parts in expected.items()}
+    assert {line: (parts, told[line]) for line, parts in missing.items() if parts} == {}
+
+
+@pytest.mark.parametrize(
+    ("part", "instead", "message"),
+    [
+        ("schema: 1\n", "", "missing key 'schema'"),
+        ("policy: policies/p.yaml\n", "", "missing key 'policy'"),
+        ("models:\n  auto: {targets: [local]}\n", "", "missing key 'models'"),
+        ("targets: [local]", "targets: []", "at least one"),
+        ("targets: [local]", "targets: [local, local]", "listed twice"),
+        ("    zone: local\n", "", "missing key 'zone'"),
+        (
+            "    adapter: llama_cpp\n",
+            "    adapter: llama_cpp\n    base_url: x\n",
+            "not a setting of the adapter llama_cpp",
+        ),
+        ("file: models/tiny.gguf", "file: 7", "expected text"),
+        ("file: models/tiny.gguf", "hub: {repo: a/b, file: c}", "missing key 'sha256'"),
+        ("  auto: {targets", "  auto: {targets: [local]}\n  auto: {targets", "duplicate key 'auto'"),
+        ("schema: 1\n", "schema: 1\nstorage: {redis_env: NOT_SET}\n", "variable NOT_SET is not set"),
+    ],
+)
+def test_one_fault(tmp_path: Path, part: str, instead: str, message: str) -> None:
+    """What is missing, doubled or out of place is told as that, and nothing else is."""
+    assert part in LEAST
+    found = problems(tmp_path, LEAST.replace(part, instead))
+    assert len(found) == 1
+    assert message in found[0][1]
+
+
+@pytest.mark.parametrize("name", ["Größe", "a\nb", "x" * 97, "a,b", "'", "<b>"])
+def test_model_names_are_labels(tmp_path: Path, name: str) -> None:
+    """A model is recorded by its name, so that its name must be one that a record can hold as it stands."""
+    key = '"' + name.replace("\n", "\\n") + '"'
+    found = problems(tmp_path, LEAST.replace("auto:", f"{key}:"))
+    assert len(found) == 1
+    assert "cannot name a model" in found[0][1]
+
+
+@pytest.mark.parametrize("name", ["gpt-5", "meta-llama/Llama-3.1-8B", "org:model@v2+x", "a b_c"])
+def test_usual_model_names_are_fine(tmp_path: Path, name: str) -> None:
+    """Names as providers give them."""
+    assert settings(tmp_path, LEAST.replace("auto:", f'"{name}":')).routes[0].name == name
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    """No file, a folder and what is not YAML are told by name and place."""
+    with pytest.raises(ConfigurationError, match=r"none\.yaml: cannot be read: No such file"):
+        load_settings(tmp_path / "none.yaml", environ={})
+    with pytest.raises(ConfigurationError, match="cannot be read: Is a directory"):
+        load_settings(tmp_path, environ={})
+    assert problems(tmp_path, "schema: 1\npolicy: [") != []
+    assert problems(tmp_path, "") != []
+    aliased = problems(tmp_path, LEAST.replace("region: here", "region: &r here"))
+    assert re.search("anchors are not allowed", aliased[0][1])
+    assert aliased[0][0] == line_of(LEAST, "region: here")
+
+
+def test_variables_come_from_the_environment(tmp_path: Path) -> None:
+    """A setting that ends in _env names a variable. One that is not set, or empty, is an error where state is shared,
+    except for tools that only look at targets."""
+    text = LEAST + "storage: {url_env: B_DB, redis_env: B_REDIS}\ntelemetry: {otlp_env: B_OTLP}\n"
+    found = settings(tmp_path, text, B_DB="postgresql://x", B_REDIS="redis://x", B_OTLP="http://otlp:4318")
+    assert found.storage.url("identity") == "postgresql://x"
+    assert found.storage.redis_url == "redis://x"
+    assert found.telemetry.otlp_endpoint == "http://otlp:4318"
+    messages = [message for _, message in problems(tmp_path, text, B_REDIS="")]
+    assert messages == [f"the environment variable {name} is not set" for name in ("B_DB", "B_REDIS")]
+    tool = load_settings(tmp_path / "bailiwick.yaml", environ={}, needs_environment=False)
+    assert tool.storage.redis_url is None
+    assert tool.telemetry.otlp_endpoint is None
+
+
+def test_the_usual_variable_names_a_collector(tmp_path: Path) -> None:
+    """OTEL_EXPORTER_OTLP_ENDPOINT counts where the file names neither an address nor another variable."""
+    usual = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://usual:4318"}
+    assert settings(tmp_path, LEAST, **usual).telemetry.otlp_endpoint == "http://usual:4318"
+    named = LEAST + "telemetry: {otlp_endpoint: http://named:4318}\n"
+    assert settings(tmp_path, named, **usual).telemetry.otlp_endpoint == "http://named:4318"
+    other = LEAST + "telemetry: {otlp_env: OTHER}\n"
+    assert settings(tmp_path, other, **usual).telemetry.otlp_endpoint is None
+
+
+def test_the_process_environment_is_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without being given one, the environment of the process counts."""
+    monkeypatch.setenv("B_DB", "postgresql://process")
+    path = tmp_path / "bailiwick.yaml"
+    path.write_text(LEAST + "storage: {url_env: B_DB}\n")
+    assert load_settings(path).storage.url("audit") == "postgresql://process"
+
+
+def test_the_command_line_overrides(tmp_path: Path) -> None:
+    """Another folder for the state, another host and port, and nothing else changes."""
+    path = tmp_path / "bailiwick.yaml"
+    path.write_text(LEAST)
+    plain = load_settings(path, environ={})
+    moved = load_settings(path, environ={}, data_override=tmp_path / "else")
+    assert moved.storage.folder == tmp_path / "else"
+    assert moved.model_cache == tmp_path / "else" / "models"
+    assert plain.listening(None, None) == plain
+    listening = plain.listening("0.0.0.0", 0)
+    assert (listening.server.host, listening.server.port, listening.server.drain) == ("0.0.0.0", 0, 30.0)
+    assert listening.targets == plain.targets
