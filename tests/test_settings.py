@@ -101,7 +101,8 @@ def test_everything_that_can_be_said(tmp_path: Path) -> None:
     found = settings(
         tmp_path,
         "schema: 1\nserver: {host: '::', port: 0, drain: 5s, max_body_bytes: 2048, body_timeout: 1m, "
-        "write_timeout: 500ms, max_in_flight: 7}\nstorage: {folder: /var/b, url_env: DB, redis_env: RED}\npolicy: /etc/p.yaml\n"
+        "write_timeout: 500ms, max_in_flight: 7}\nstorage: {folder: /var/b, url_env: DB, redis_env: RED}\n"
+        "policy: /etc/p.yaml\n"
         "inspection: {timeout: 2s, processes: 3}\nscripted_cloud: when_no_key\n"
         f"telemetry: {{otlp_endpoint: http://c:4318, span_days: 30, logs: json}}\ntargets:\n{cloud}{hub}"
         "models:\n  auto: {targets: [cloud, local], rank: listed}\n  other: {targets: local}\n",

@@ -150,9 +150,7 @@ class Watch:
 
 @pytest.mark.parametrize("leaving", [False, True], ids=["staying", "leaving"])
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-def test_two_hundred_at_once_never_overspend(
-    gateway: ForkedGateway, cloud: Cloud, stream: bool, leaving: bool
-) -> None:
+def test_two_hundred_at_once_never_overspend(gateway: ForkedGateway, cloud: Cloud, stream: bool, leaving: bool) -> None:
     """200 requests at the same moment, half with a bound of their own, some of whose clients leave: what is spent and reserved never exceeds the limit,
     and the costs on record add up to what the ledger says."""
     app = App(gateway, f"crowd-{'s' if stream else 'w'}{'l' if leaving else ''}")

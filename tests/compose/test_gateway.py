@@ -1,0 +1,132 @@
+"""The gateway as a whole: opened in order, closed in order, ready when all of it is."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import anyio
+import httpx
+import psutil
+import pytest
+
+from gateway import __version__
+from gateway.compose.gateway import Experience
+from gateway.domain.errors import Code, ConfigurationError, ProviderError
+from gateway.domain.record import RecordKind
+from gateway.routing.breaker import Breaker
+from gateway.routing.latency import LatencyBook
+from support.evidence import records
+from support.exposure import CARD
+from support.here import GatewayHere, gateway_here
+from support.live import Setup, cloud_target, local_target
+from support.tiny_gguf import write_tiny_gguf
+
+NOWHERE = cloud_target("cloud", "http://127.0.0.1:9/v1")
+
+
+def _children() -> list[int]:
+    return [child.pid for child in psutil.Process().children(recursive=True)]
+
+
+async def _until(condition: Callable[[], Awaitable[bool]], seconds: float = 20) -> None:
+    with anyio.fail_after(seconds):
+        while not await condition():  # noqa: ASYNC110 (no event there)
+            await anyio.sleep(0.05)
+
+
+def _local(folder: Path) -> Setup:
+    model = write_tiny_gguf(folder / "tiny.gguf")
+    targets = [NOWHERE, local_target(file=str(model), context_tokens="512", max_output_tokens="8")]
+    return Setup(folder, targets, {"auto": "{targets: [cloud, local], rank: listed}"})
+
+
+@pytest.mark.anyio
+async def test_start_and_end_are_in_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The policy that came into force, the start with the version, and the end, in this order."""
+    setup = Setup(tmp_path, [NOWHERE], {"auto": "{targets: [cloud]}"})
+    async with gateway_here(setup, monkeypatch) as here:
+        assert here.opened.scripted_url is None
+    events = [record for record in records(tmp_path / "state") if record.kind is RecordKind.EVENT]
+    assert [event.event for event in events] == ["policy loaded", "gateway started", "gateway stopped"]
+    assert events[1].error == __version__
+    assert len({event.policy for event in events}) == 1
+
+
+@pytest.mark.anyio
+async def test_a_start_that_fails_leaves_nothing_running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When a later target cannot be opened, the engine that was started before it is ended again."""
+    before = _children()
+    setup = _local(tmp_path)
+    setup.targets.append(local_target("other", file=str(tmp_path / "none.gguf")))
+    with pytest.raises(ConfigurationError, match=r"none\.gguf"):
+        async with gateway_here(setup, monkeypatch):
+            raise AssertionError("it opened")
+    assert _children() == before
+
+
+@pytest.mark.anyio
+async def test_readiness_follows_the_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not ready until the local model is loaded, nor while its engine is down; then ready again, and the restart is
+    counted. Without the engine, what must stay is refused, not sent."""
+    async with gateway_here(_local(tmp_path), monkeypatch) as here:
+
+        async def ready() -> bool:
+            return bool((await here.client.get("/readyz")).status_code == 200)
+
+        await here.opened.upkeep.engines_settled()
+        assert await ready()
+        (engine,) = [pid for pid in _children() if "adapters.llama_cpp" in " ".join(psutil.Process(pid).cmdline())]
+        os.kill(engine, signal.SIGKILL)
+        await _until(lambda: _not(ready))
+        told = (await here.client.get("/readyz")).json()
+        assert told["status"] == "not ready"
+        assert "the engine is" in told["problems"]["target local"]
+        assert (await _ask(here, f"Card {CARD}")).status_code == 503
+        await _until(ready)
+        assert (await _ask(here, f"Card {CARD}")).headers["x-bailiwick-target"] == "local"
+
+        async def counted() -> bool:
+            metrics = (await here.client.get("/metrics")).text
+            return 'bailiwick_engine_restarts_total{target="local"} 1.0' in metrics
+
+        await _until(counted)
+    assert not [record for record in records(tmp_path / "state") if record.target == "cloud"]
+
+
+async def _not(condition: Callable[[], Awaitable[bool]]) -> bool:
+    return not await condition()
+
+
+async def _ask(here: GatewayHere, text: str) -> httpx.Response:
+    body = {"model": "auto", "max_tokens": 2, "messages": [{"role": "user", "content": text}]}
+    return await here.client.post("/v1/chat/completions", json=body)
+
+
+@pytest.mark.anyio
+async def test_explaining_sends_and_records_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An explanation tells the decision and each target's chances, and leaves no trace of the request."""
+    async with gateway_here(_local(tmp_path), monkeypatch) as here:
+        before = len(records(tmp_path / "state"))
+        body = {"model": "auto", "messages": [{"role": "user", "content": f"Card {CARD}"}]}
+        answer = (await here.client.post("/bailiwick/v1/explain", json=body)).json()
+        assert answer["found"] == [{"entity": "CREDIT_CARD", "percent": 100, "distinct": 1}]
+        assert [candidate["target"] for candidate in answer["candidates"]] == ["local"]
+        assert [target["target"] for target in answer["rejected"]] == ["cloud"]
+        assert len(records(tmp_path / "state")) == before
+
+
+def test_what_is_no_sign_of_trouble() -> None:
+    """A target that refuses a request is up: only failures of its own open its breaker."""
+    now = 0.0
+    breaker = Breaker(lambda: now, threshold=1)
+    experience = Experience(LatencyBook(), breaker)
+    for code in (Code.TARGET_REFUSED, Code.OVERLOADED, Code.REQUEST_TOO_LARGE, Code.EGRESS_REFUSED):
+        experience.failed("a", ProviderError(code, "x"))
+    assert breaker.waiting("a") == 0
+    experience.failed("a", ProviderError(Code.TARGET_TIMEOUT, "x"))
+    assert breaker.waiting("a") > 0
+    experience.answered("a", 0.1)
+    assert breaker.waiting("a") == 0
