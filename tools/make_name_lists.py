@@ -36,6 +36,7 @@ PLACES = (
 DATA = Path(__file__).resolve().parent.parent / "gateway" / "inspection" / "data"
 NAME = re.compile(r"[^\W\d_]{2,}(?:['\u2019\-][^\W\d_]+)*")
 
+
 def _words(text: str) -> list[str]:
     return text.split()
 

@@ -67,9 +67,7 @@ async def chat_completions(request: Request[Any, Any, Any]) -> Response[bytes] |
     if _decoder.decode(body).stream:
         return Stream(_relay(client, body), media_type="text/event-stream")
     answer = await client.post("/v1/chat/completions", content=body)
-    return Response(
-        answer.content, status_code=answer.status_code, media_type=answer.headers.get("content-type")
-    )
+    return Response(answer.content, status_code=answer.status_code, media_type=answer.headers.get("content-type"))
 
 
 app = Litestar(

@@ -27,9 +27,7 @@ def nginx() -> Path:
         env = {"DEBIAN_FRONTEND": "noninteractive"}
         log = _log("apt")
         run_logged(["apt-get", "update", "-q"], ROOT, log, env)
-        run_logged(
-            ["apt-get", "install", "-q", "-y", "--no-install-recommends", "nginx-light"], ROOT, log, env
-        )
+        run_logged(["apt-get", "install", "-q", "-y", "--no-install-recommends", "nginx-light"], ROOT, log, env)
         found = _find_nginx()
     if found is None:
         raise Unavailable("nginx is not installed and could not be (needs root and apt)")
@@ -80,9 +78,7 @@ def _environment(name: str, requirements: list[str]) -> Path:
     log = _log(name)
     if not run_logged([sys.executable, "-m", "venv", str(folder)], CACHE, log):
         raise Unavailable(f"no virtual environment for {name}: see {log}")
-    if not run_logged(
-        [str(python), "-m", "pip", "install", "--quiet", "--upgrade", *requirements], CACHE, log
-    ):
+    if not run_logged([str(python), "-m", "pip", "install", "--quiet", "--upgrade", *requirements], CACHE, log):
         raise Unavailable(f"pip could not install {name}: see {log}")
     done.touch()
     return python

@@ -76,9 +76,7 @@ def _phase_section(phase: Phase, rows: list[Row]) -> str:
         values = [value for row in of_target if (value := main.of(row)) is not None]
         cells = [target]
         cells += [_number(_median(map(figure.of, of_target)), figure.digits) for figure in figures]
-        cells.append(
-            f"{_number(min(values), main.digits)} to {_number(max(values), main.digits)}" if values else "-"
-        )
+        cells.append(f"{_number(min(values), main.digits)} to {_number(max(values), main.digits)}" if values else "-")
         cells += [
             _ratio(medians[target], medians.get(LITELLM)),
             _ratio(medians[target], medians.get(PASSTHROUGH)),

@@ -186,9 +186,7 @@ def _heading(options: argparse.Namespace, targets: list[Target]) -> str:
     versions = ", ".join(f"{target.name} {target.version}" for target in targets if target.version)
     pinned = "nothing pinned"
     if options.gateway_cpu is not None:
-        pinned = (
-            f"gateways on core {options.gateway_cpu}, load generator and provider on core {options.load_cpu}"
-        )
+        pinned = f"gateways on core {options.gateway_cpu}, load generator and provider on core {options.load_cpu}"
     return (
         f"## Overhead, {time.strftime('%Y-%m-%d')}\n\n"
         f"Medians of {options.rounds} rounds of {options.seconds:g} s, targets interleaved; {pinned}; "
@@ -199,19 +197,13 @@ def _heading(options: argparse.Namespace, targets: list[Target]) -> str:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.overhead", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument(
-        "--seconds", type=float, default=8.0, help="of measuring, for each target in each phase"
-    )
+    parser.add_argument("--seconds", type=float, default=8.0, help="of measuring, for each target in each phase")
     parser.add_argument("--warm-up", type=float, default=1.5, help="seconds before each measurement")
     parser.add_argument("--targets", default=",".join(DEFAULT_TARGETS), help=f"of {', '.join(STARTERS)}")
     parser.add_argument("--phases", default=",".join(PHASES), help=f"of {', '.join(PHASES)}")
-    parser.add_argument(
-        "--with-presidio", action="store_true", help="add LiteLLM with its Presidio guardrail"
-    )
+    parser.add_argument("--with-presidio", action="store_true", help="add LiteLLM with its Presidio guardrail")
     parser.add_argument("--with-portkey", action="store_true", help="add Portkey's gateway (needs npm)")
-    parser.add_argument(
-        "--quick", action="store_true", help="one round of 2 s, small prompts only: a smoke test"
-    )
+    parser.add_argument("--quick", action="store_true", help="one round of 2 s, small prompts only: a smoke test")
     parser.add_argument("--no-pin", action="store_true", help="leave the placing of processes to the kernel")
     parser.add_argument("--gateway-cpu", type=int, default=0)
     parser.add_argument("--load-cpu", type=int, default=1)

@@ -117,9 +117,7 @@ def start_portkey(place: Place) -> Target:
 def start_bailiwick(place: Place) -> Target:
     """Start the gateway itself, with everything on."""
     port = free_port()
-    config = gateway.write_config(
-        place.folder, port, f"http://127.0.0.1:{place.upstream_port}{UPSTREAM_PATH}"
-    )
+    config = gateway.write_config(place.folder, port, f"http://127.0.0.1:{place.upstream_port}{UPSTREAM_PATH}")
     key = gateway.create_key(config)
     target = _start(GATEWAY, gateway.serve_command(config), place, port, gateway.READY_PATH, boot_s=120)
     target.headers, target.version = _bearer(key), gateway.version()

@@ -77,9 +77,7 @@ _PLAIN = completion(ANSWER)
 _MODELS = http_answer(
     {"object": "list", "data": [{"id": "bench", "object": "model", "created": 1, "owned_by": "bench"}]}
 )
-_NOT_FOUND = http_answer(
-    {"error": {"message": "no such path", "type": "invalid_request_error"}}, b"404 Not Found"
-)
+_NOT_FOUND = http_answer({"error": {"message": "no such path", "type": "invalid_request_error"}}, b"404 Not Found")
 _STREAM_WRITES = _stream_writes()
 
 

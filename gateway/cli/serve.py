@@ -83,7 +83,7 @@ def _welcome(url: str, key: str, scripted: str | None) -> str:
         "",
         "from openai import OpenAI",
         f'client = OpenAI(base_url="{url}/v1", api_key="{key}")',
-        "answer = client.chat.completions.create(model=\"auto\", messages=[{",
+        'answer = client.chat.completions.create(model="auto", messages=[{',
         f'    "role": "user", "content": "{names}"}}])',
         "print(answer.choices[0].message.content)",
         "",

@@ -31,9 +31,7 @@ class Inspector:
         state, scanned = await self._scan(readings.texts)
         spans_of = readings.spans(scanned)
         return Inspection(
-            findings=tuple(
-                Finding(leaf.path, span) for leaf in walk.leaves for span in spans_of.get(leaf.text, ())
-            ),
+            findings=tuple(Finding(leaf.path, span) for leaf in walk.leaves for span in spans_of.get(leaf.text, ())),
             found=tally(
                 (span.entity, text[span.start : span.end], span.percent)
                 for text, spans in spans_of.items()

@@ -151,8 +151,8 @@ class Watch:
 @pytest.mark.parametrize("leaving", [False, True], ids=["staying", "leaving"])
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 def test_two_hundred_at_once_never_overspend(gateway: ForkedGateway, cloud: Cloud, stream: bool, leaving: bool) -> None:
-    """200 requests at the same moment, half with a bound of their own, some of whose clients leave: what is spent and reserved never exceeds the limit,
-    and the costs on record add up to what the ledger says."""
+    """200 requests at the same moment, half with a bound of their own, some of whose clients leave: what is spent and
+    reserved never exceeds the limit, and the costs on record add up to what the ledger says."""
     app = App(gateway, f"crowd-{'s' if stream else 'w'}{'l' if leaving else ''}")
     with Watch(app) as watch:
         statuses = asyncio.run(_crowd(app, 200, stream=stream, leaving=leaving))

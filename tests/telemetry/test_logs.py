@@ -23,9 +23,12 @@ def stream() -> Iterator[io.StringIO]:
     before = root.handlers[:], root.level
     loggers = [logging.getLogger(name) for name in list(logging.root.manager.loggerDict)]
     kept = [(logger, logger.handlers[:], logger.level, logger.propagate) for logger in loggers]
+    presidio = logging.getLogger("presidio-analyzer")  # which the detector, if a test has loaded it, has silenced
+    filters, presidio.filters[:] = presidio.filters[:], []
     text = io.StringIO()
     configure_logging("json", logging.INFO, text)
     yield text
+    presidio.filters[:] = filters
     logging.captureWarnings(False)
     root.handlers[:], level = before
     root.setLevel(level)

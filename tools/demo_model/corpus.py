@@ -178,9 +178,7 @@ def summary_task(rng: random.Random) -> list[Turn]:
     (told, reported), (wish, asked) = rng.choice(PROBLEMS), rng.choice(WISHES)
     story = [_capitalise(told) + ".", *rng.sample(FILLERS, rng.randint(0, 3)), wish]
     if rng.random() < 0.6:
-        story.insert(
-            0, rng.choice(("Hello, my name is {name}.", "I am {name}.", "My name is {name}.", "Hello."))
-        )
+        story.insert(0, rng.choice(("Hello, my name is {name}.", "I am {name}.", "My name is {name}.", "Hello.")))
     if reported.startswith("the customer"):
         answer = f"In short: {reported} and {asked}."
     else:

@@ -154,9 +154,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
-    model = llama_cpp.Llama(
-        str(options.model), n_ctx=1024, n_threads=options.threads, seed=options.seed, verbose=False
-    )
+    model = llama_cpp.Llama(str(options.model), n_ctx=1024, n_threads=options.threads, seed=options.seed, verbose=False)
     check_template(model)
     print("chat template: agrees with the training format")
     known = corpus_words()

@@ -10,10 +10,7 @@ PROMPTS = (
     "Please refund card 5555 5555 5555 4444, I never got the kettle.",
     "My SSN is 536-90-4399, draft a letter to the tax office",
     "Write a short reply to Anna Kowalski about her order",
-    (
-        "Hi, I am Laura Becker (laura.becker@example.com) and I paid order 7719 twice with card "
-        "4111 1111 1111 1111."
-    ),
+    ("Hi, I am Laura Becker (laura.becker@example.com) and I paid order 7719 twice with card 4111 1111 1111 1111."),
     "Please send my refund for order 4410 to IBAN DE89 3704 0044 0532 0130 00, thank you",
     "Call me at +1 415 555 0132, my printer does not turn on",
     "My name is Omar Haddad. Where is my order 90210?",

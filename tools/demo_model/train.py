@@ -146,9 +146,7 @@ def save(model: DemoModel, folder: Path) -> None:
     torch.save({"shape": asdict(model.shape), "weights": model.state_dict()}, folder / "checkpoint.pt")
 
 
-def train(
-    model: DemoModel, batches: Batches, held_out: Sequence[Dialogue], options: argparse.Namespace
-) -> int:
+def train(model: DemoModel, batches: Batches, held_out: Sequence[Dialogue], options: argparse.Namespace) -> int:
     """Runs all steps, prints a line every 100, and gives the number of tokens seen (padding included)."""
     optimizer = optimizer_of(model, options.rate)
     seen = 0
