@@ -212,7 +212,7 @@ class LeasedLedger:
 
     async def _wait(self, scope: str, amount: int, bound: int) -> Reservation:
         if self._closed:
-            raise GatewayError(Code.INTERNAL, _UNCHECKED, detail="the ledger is closed")
+            raise GatewayError(Code.BUDGETS_UNAVAILABLE, _UNCHECKED, detail="the ledger is closed")
         account = self._accounts.get(scope)
         if account is None:
             account = self._accounts[scope] = _Account(scope)
@@ -357,4 +357,4 @@ def _failure(error: BaseException) -> GatewayError:
     """A new one for each who waits: an exception belongs to one traceback."""
     if isinstance(error, GatewayError):
         return GatewayError(error.code, error.public, detail=error.detail, retry_after=error.retry_after)
-    return GatewayError(Code.INTERNAL, _UNCHECKED, detail=f"budget leases: {type(error).__name__}")
+    return GatewayError(Code.BUDGETS_UNAVAILABLE, _UNCHECKED, detail=f"budget leases: {type(error).__name__}")

@@ -187,5 +187,5 @@ def new_owner() -> str:
 
 
 def _unavailable(error: StoreError) -> GatewayError:
-    code = Code.OVERLOADED if error.busy else Code.INTERNAL
+    code = Code.OVERLOADED if error.busy else Code.BUDGETS_UNAVAILABLE
     return GatewayError(code, "The budget could not be checked.", detail=f"budget store: {error}", retry_after=1.0)

@@ -37,6 +37,8 @@ class Code(StrEnum):
     TARGET_REFUSED = "target_refused"
     EGRESS_REFUSED = "egress_refused"
     AUDIT_UNAVAILABLE = "audit_unavailable"
+    BUDGETS_UNAVAILABLE = "budgets_unavailable"
+    KEYS_UNAVAILABLE = "keys_unavailable"
     INTERNAL = "internal_error"
 
 

@@ -34,6 +34,8 @@ STATUS: Mapping[Code, int] = {
     Code.TARGET_REFUSED: 502,
     Code.EGRESS_REFUSED: 403,
     Code.AUDIT_UNAVAILABLE: 503,
+    Code.BUDGETS_UNAVAILABLE: 503,
+    Code.KEYS_UNAVAILABLE: 503,
     Code.INTERNAL: 500,
 }
 

@@ -59,11 +59,11 @@ class SqlKeyStore:
     def caller(self, presented: str) -> Caller | None:
         """The owner of the key, or None when it is not a valid one. Never blocks.
 
-        Raises `GatewayError(INTERNAL)` when the keys in memory are too old to be trusted.
+        Raises `GatewayError(KEYS_UNAVAILABLE)` when the keys in memory are too old to be trusted.
         """
         if time.monotonic() - self._read_at > self._trust_for:
             raise GatewayError(
-                Code.INTERNAL,
+                Code.KEYS_UNAVAILABLE,
                 "The gateway cannot check API keys at the moment.",
                 detail=f"the identity database could not be read for more than {self._trust_for:g} s",
                 retry_after=5.0,

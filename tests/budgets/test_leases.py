@@ -284,7 +284,7 @@ class Stubborn:
     async def settle(self, reservation: Reservation, cost: NanoUsd) -> None:
         if self.failures:
             self.failures -= 1
-            raise GatewayError(Code.INTERNAL, "Not now.")
+            raise GatewayError(Code.BUDGETS_UNAVAILABLE, "Not now.")
         await self._ledger.settle(reservation, cost)
 
 

@@ -217,4 +217,4 @@ async def test_after_the_end_nothing_is_granted(open_ledger: OpenLedger) -> None
     await ledger.aclose()
     with pytest.raises(GatewayError) as refused:
         await ledger.reserve(SCOPE, NanoUsd(1), None)
-    assert refused.value.code is Code.INTERNAL
+    assert refused.value.code is Code.BUDGETS_UNAVAILABLE

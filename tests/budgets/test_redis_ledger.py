@@ -56,7 +56,7 @@ async def test_budgets_survive_a_restart_and_an_outage_grants_nothing(own_server
     own_server.stop()
     with pytest.raises(GatewayError) as refused:
         await ledger.reserve(SCOPE, NanoUsd(1), NanoUsd(100))
-    assert refused.value.code is Code.INTERNAL
+    assert refused.value.code is Code.BUDGETS_UNAVAILABLE
     await ledger.settle(reservation, NanoUsd(4))
     own_server.start()
     assert await ledger.spent(SCOPE) == 10

@@ -87,7 +87,7 @@ async def test_a_store_that_is_away_grants_nothing_and_forgets_nothing(
         connection.execute(sa.text("ALTER TABLE budgets RENAME TO elsewhere"))
     with pytest.raises(GatewayError) as refused:
         await ledger.reserve(SCOPE, NanoUsd(1), NanoUsd(100))
-    assert refused.value.code is Code.INTERNAL
+    assert refused.value.code is Code.BUDGETS_UNAVAILABLE
     assert not isinstance(refused.value, BudgetSpent)
     with pytest.raises(GatewayError):
         await ledger.spent(SCOPE)

@@ -112,7 +112,7 @@ async def test_keys_are_refused_when_they_cannot_be_checked_for_too_long(tmp_pat
         try:
             store.caller(key)
         except GatewayError as error:
-            return error.code is Code.INTERNAL
+            return error.code is Code.KEYS_UNAVAILABLE
         return False
 
     assert await eventually(refused, 1.0)
