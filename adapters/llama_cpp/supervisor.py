@@ -23,6 +23,7 @@ from adapters.llama_cpp.client import ConnectionCut, ask_stats
 from adapters.llama_cpp.files import check_model_file
 from adapters.llama_cpp.frames import Decoder, Frame, FrameError, Kind
 from gateway.domain.errors import ConfigurationError
+from gateway.domain.record import label
 
 _log = logging.getLogger(__name__)
 _MAX_SOCKET_PATH = 100  # sun_path holds 104 bytes on macOS, 108 on Linux, with its final NUL
@@ -183,7 +184,7 @@ class EngineSupervisor:
                 await self._watch()
             except _Down as down:
                 self.failure = str(down)
-                _log.error("engine %s is down: %s", self.config.name, down)
+                _log.error("engine %s is down: %s", self.config.name, label(str(down)))
                 await self._end_process()
                 if isinstance(down, _Hopeless):
                     self._set(EngineState.FAILED)

@@ -27,6 +27,9 @@ LimitField: TypeAlias = Literal["max_completion_tokens", "max_tokens"]
 LIMIT_FIELDS: tuple[LimitField, LimitField] = ("max_completion_tokens", "max_tokens")
 """The present and the former name of the bound on one choice."""
 
+_PREMIUM = frozenset({"priority", "fast"})
+"""Service tiers at a higher price; the answer says which tier it was made in."""
+
 _PART_TYPES = frozenset({"text", "refusal", "image_url", "input_audio", "file"})
 _MODEL = re.compile(r"[A-Za-z][A-Za-z0-9._:/-]{0,95}", re.ASCII)
 # An id that OpenAI makes is random. A run of seven digits may be somebody's number, so such an id is read as text.
@@ -59,7 +62,7 @@ GRAMMAR = Grammar(
         ("response_format", "type"): frozenset({"text", "json_object", "json_schema"}),
         ("reasoning_effort",): frozenset({"none", "minimal", "low", "medium", "high", "xhigh"}),
         ("verbosity",): frozenset({"low", "medium", "high"}),
-        ("service_tier",): frozenset({"auto", "default", "flex", "scale", "priority"}),
+        ("service_tier",): frozenset({"auto", "default", "flex", "scale", "priority", "fast"}),
         ("modalities", "*"): frozenset({"text", "audio"}),
     },
     names=frozenset(_NAMES.split()),
@@ -187,7 +190,7 @@ def usage_of(answer: JsonObject) -> Usage | None:
         return None
     details = usage.get("prompt_tokens_details")
     cached = _count(details.get("cached_tokens")) if isinstance(details, dict) else None
-    premium = answer.get("service_tier") == "priority"
+    premium = answer.get("service_tier") in _PREMIUM
     return Usage(prompt, _count(usage.get("completion_tokens")) or 0, min(cached or 0, prompt), premium)
 
 

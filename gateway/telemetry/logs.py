@@ -43,7 +43,6 @@ QUIET: Final = (
     "spacy",
     "sqlalchemy",
     "urllib3",
-    "watchfiles",
 )
 """Loggers of libraries: heard from WARNING on, and only through our formatter."""
 

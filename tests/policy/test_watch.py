@@ -12,7 +12,8 @@ import pytest
 
 from gateway.domain.decision import PolicyId
 from gateway.domain.errors import ConfigurationError
-from gateway.policy import PolicyStore, compile_policy, load
+from gateway.policy import CompiledPolicy, PolicyStore, compile_policy, load
+from gateway.policy.schema import Policy
 from gateway.policy.watch import watch
 from support.policies import document
 
@@ -45,7 +46,7 @@ class Watching:
 @asynccontextmanager
 async def watching(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Watching]:
     monkeypatch.setattr("gateway.policy.watch.LOOK_EVERY", 0.02)
-    monkeypatch.setattr("gateway.policy.watch.SETTLED_AFTER", 0.05)
+    monkeypatch.setattr("gateway.policy.watch.SETTLED_AFTER", 0.2)
     path = tmp_path / "policy.yaml"
     path.write_text(text(1))
     seen = Watching(path)
@@ -108,7 +109,7 @@ async def test_a_file_that_grows_is_waited_for(tmp_path: Path, monkeypatch: pyte
         with seen.path.open("w") as file:
             file.write(text(9))
             file.flush()
-            for _ in range(6):
+            for _ in range(20):
                 await anyio.sleep(0.02)
                 file.write("\n#")
                 file.flush()
@@ -118,15 +119,20 @@ async def test_a_file_that_grows_is_waited_for(tmp_path: Path, monkeypatch: pyte
         await seen.until(lambda: seen.loaded == [2])
 
 
-def test_the_archive_holds_what_was_loaded(tmp_path: Path) -> None:
+def test_the_archive_holds_what_was_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The bytes that were read are kept under their hash, before they decide and whatever the file holds by then."""
     path = tmp_path / "policy.yaml"
     path.write_text(text(1))
     archive = tmp_path / "state" / "policies"
     store = PolicyStore(path, archive=archive)
     path.write_text(text(2))
+
+    def compiled_late(policy: Policy) -> CompiledPolicy:
+        path.write_text("schema: 1\n")
+        return compile_policy(policy)
+
+    monkeypatch.setattr("gateway.policy.store.compile_policy", compiled_late)
     store.reload()
-    path.write_text("schema: 1\n")
     with pytest.raises(ConfigurationError):
         store.reload()
     assert sorted(kept.read_text() for kept in archive.iterdir()) == [text(1), text(2)]

@@ -273,16 +273,17 @@ def test_links_are_followed(watched: Watched) -> None:
 def test_half_a_policy_never_decides(watched: Watched) -> None:
     """A file that is written in pieces is not loaded before it is complete, although its beginning is a valid policy
     that permits more."""
-    text = POLICIES["block"]
-    assert short(BASE) == short(POLICIES["allow"])
-    longer = BASE.replace("version: 1 ", "version: 2 ") + text.removeprefix(BASE)  # so that half of it is told apart
-    with watched.load() as answers, watched.policy.open("w") as file:
-        for start in range(0, len(longer), len(longer) // 12):
-            file.write(longer[start : start + len(longer) // 12])
+    half = BASE.replace("version: 1 ", "version: 2 ")
+    whole = half + "# more to come\n" * 30 + POLICIES["block"].removeprefix(BASE)
+    assert short(half) != short(BASE)
+    with watched.load(callers=1) as answers, watched.policy.open("w") as file:
+        for piece in (half, *["# more to come\n"] * 30):
+            file.write(piece)
             file.flush()
-            time.sleep(0.08)
-    watched.wait_for(longer)
-    assert short(BASE.replace("version: 1 ", "version: 2 ")) not in {a.headers["x-bailiwick-policy"] for a in answers}
+            time.sleep(0.04)
+        file.write(whole.removeprefix(half + "# more to come\n" * 30))
+    watched.wait_for(whole)
+    assert {answer.headers["x-bailiwick-policy"] for answer in answers} == {short(BASE)}
 
 
 def test_each_answer_tells_the_policy_that_decided_it(watched: Watched) -> None:

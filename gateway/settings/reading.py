@@ -1,21 +1,27 @@
-"""The platform team's file, ``bailiwick.yaml``: read once, strictly, into frozen values (docs/settings.md).
-
-Paths in the file are relative to it. A setting whose name ends in ``_env`` names an environment variable, so that no
-secret stands in the file.
-"""
+"""From a settings file to `Settings`, with everything that is wrong reported at once."""
 
 from __future__ import annotations
 
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gateway.documents import Node, nearest, read
 from gateway.domain.money import Price
 from gateway.domain.record import label
 from gateway.domain.target import Route, Zone
+from gateway.settings.values import (
+    InspectionSettings,
+    LlamaCppSettings,
+    OpenAISettings,
+    ServerSettings,
+    Settings,
+    StorageSettings,
+    TargetSettings,
+    TelemetrySettings,
+    TimeoutSettings,
+)
 
 _ROOT = (
     "schema",
@@ -56,145 +62,6 @@ _OPENAI = (
 _LLAMA_CPP = ("file", "sha256", "hub", "threads", "gpu_layers", "queue")
 _LIMIT_FIELDS = ("max_completion_tokens", "max_tokens")
 _HEADER = re.compile(r"[A-Za-z0-9-]{1,64}")
-
-
-@dataclass(frozen=True, slots=True)
-class ServerSettings:
-    """Bytes and seconds. `drain` is how long requests in flight may go on after SIGTERM."""
-
-    host: str = "127.0.0.1"
-    port: int = 8484
-    drain: float = 30.0
-    max_body_bytes: int = 10 * 1024 * 1024
-    body_timeout: float = 30.0
-    write_timeout: float = 60.0
-    max_in_flight: int = 512
-
-
-@dataclass(frozen=True, slots=True)
-class StorageSettings:
-    """Where the state is: SQLite files in `folder`, or the database and Redis that many replicas share."""
-
-    folder: Path
-    database_url: str | None = field(default=None, repr=False)
-    redis_url: str | None = field(default=None, repr=False)
-
-    def url(self, store: str) -> str:
-        """The database URL of a store (``audit``, ``identity``, ``budgets``, ``spans``). Spans stay on this host: they
-        are for looking at one gateway; many gateways export to a collector."""
-        if self.database_url is not None and store != "spans":
-            return self.database_url
-        return f"sqlite:///{self.folder}/{store}.db"
-
-
-@dataclass(frozen=True, slots=True)
-class InspectionSettings:
-    """`timeout` in seconds for one request's texts; `processes` scan what is too long to scan beside other work."""
-
-    timeout: float = 5.0
-    processes: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class TelemetrySettings:
-    """`otlp_endpoint` None exports nowhere; spans are always kept locally for `span_days` days."""
-
-    otlp_endpoint: str | None = None
-    span_days: int = 7
-    logs: str = "plain"
-
-
-@dataclass(frozen=True, slots=True)
-class OpenAISettings:
-    base_url: str
-    api_key_env: str | None
-    organisation: str | None = None
-    project: str | None = None
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    ca_file: str | None = None
-    proxy: str | None = field(default=None, repr=False)
-    output_limit_field: str | None = None
-    max_connections: int = 256
-
-
-@dataclass(frozen=True, slots=True)
-class LlamaCppSettings:
-    """The model is at `path`, or is the `file` of the hub's repository `hub`, whose `sha256` is what makes it trusted.
-    `threads` 0 chooses by the cores there are; `gpu_layers` -1 means all; `queue` bounds the waiting requests."""
-
-    path: Path | None
-    hub: str | None = None
-    file: str | None = None
-    revision: str = "main"
-    sha256: str | None = None
-    base_url: str = "https://huggingface.co"
-    threads: int = 0
-    gpu_layers: int = 0
-    queue: int = 32
-
-
-@dataclass(frozen=True, slots=True)
-class TimeoutSettings:
-    """Seconds, as in `gateway.domain.call.Timeouts`."""
-
-    connect: float = 5.0
-    first_event: float = 120.0
-    idle: float = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class TargetSettings:
-    """A target and how to reach it. `price` None is looked up in the price table by `provider` and `model`."""
-
-    id: str
-    zone: Zone
-    region: str
-    labels: frozenset[str]
-    provider: str
-    model: str
-    price: Price | None
-    context_tokens: int
-    max_output_tokens: int
-    first_token: float | None
-    timeouts: TimeoutSettings
-    backend: OpenAISettings | LlamaCppSettings
-
-    @property
-    def adapter(self) -> str:
-        return "llama_cpp" if isinstance(self.backend, LlamaCppSettings) else "openai"
-
-    @property
-    def model_file(self) -> LlamaCppSettings | None:
-        """Where a local model's file comes from."""
-        return self.backend if isinstance(self.backend, LlamaCppSettings) else None
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    file: Path
-    server: ServerSettings
-    storage: StorageSettings
-    policy: Path
-    inspection: InspectionSettings
-    telemetry: TelemetrySettings
-    scripted_cloud: bool
-    targets: tuple[TargetSettings, ...]
-    routes: tuple[Route, ...]
-
-    @property
-    def model_cache(self) -> Path:
-        """The folder for models fetched from a hub."""
-        return self.storage.folder / "models"
-
-    def listening(self, host: str | None, port: int | None) -> Settings:
-        """The same settings with another address to listen on, where one is given."""
-        server = self.server
-        return replace(
-            self,
-            server=replace(
-                server, host=server.host if host is None else host, port=server.port if port is None else port
-            ),
-        )
 
 
 def load_settings(
