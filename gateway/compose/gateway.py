@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 import time
@@ -170,6 +171,10 @@ async def run_gateway(
     async with open_gateway(settings) as gateway:
         if wait_for_models:
             await gateway.upkeep.engines_settled()
+        # What was loaded at the start stays for ever: the collector need not walk over it again and again.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(10_000, 20, 20)
 
         def drain() -> None:
             gateway.endpoint.draining = True

@@ -1,7 +1,7 @@
 """A writer thread that commits in groups: whatever has queued while it was busy goes into its next transaction.
 
-Under load the cost of a commit (an fsync) is shared by many operations; when idle, one operation commits at once.
-There is no timer: the batch is as large as the disk is slow.
+Under load the cost of a commit (an fsync) is shared by many operations; when idle, one operation commits at once. What
+nobody waits for goes with the next operation that somebody does.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,12 @@ log = logging.getLogger(__name__)
 
 BATCH_LIMIT = 256
 """Most operations in one transaction: bounds how long the first one waits for the last one."""
+
+LINGER = 0.02
+"""Seconds for which an operation that nobody waits for may be in the queue before it gets a commit of its own."""
+
+GATHER = 0.005
+"""Seconds between two commits while several callers wait for each, so that more of them share the next."""
 
 
 class WriterFull(Exception):
@@ -73,6 +80,8 @@ class BatchWriter(Generic[Item, Result]):
         self._queue: list[tuple[Item | _Flush, asyncio.Future[Any] | None]] = []
         self._connection: Connection | None = None
         self._idle = False
+        self._busy = False  # more than two callers waited for the last batch
+        self._timer_runs = False
         self._closing = False
         self._thread = threading.Thread(target=self._work, name=f"{name}-writer", daemon=True)
         self._thread.start()
@@ -86,8 +95,17 @@ class BatchWriter(Generic[Item, Result]):
 
     def submit(self, item: Item) -> None:
         """Queue the item without waiting for it. It is after all earlier ones and is applied before `aclose`
-        returns. Twice as many may queue as for `write`: what completes a write should not be the first to fall."""
-        self._put(item, None, 2 * self._limit)
+        returns, with the next `write` or after `LINGER` seconds, so that it seldom costs a commit of its own. Twice as
+        many may queue as for `write`: what completes a write should not be the first to fall."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # nobody to wake the thread later
+            self._put(item, None, 2 * self._limit)
+            return
+        self._put(item, None, 2 * self._limit, rouse=False)
+        if not self._timer_runs:
+            self._timer_runs = True
+            loop.call_later(LINGER, self._time_is_up)
 
     async def flush(self) -> None:
         """Wait until every item queued before this call has been committed or has failed."""
@@ -102,14 +120,21 @@ class BatchWriter(Generic[Item, Result]):
             self._rouse()
         await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
 
-    def _put(self, item: Item | _Flush, future: asyncio.Future[Any] | None, limit: int) -> None:
+    def _time_is_up(self) -> None:
+        self._timer_runs = False
+        with self._lock:
+            if self._queue:
+                self._rouse()
+
+    def _put(self, item: Item | _Flush, future: asyncio.Future[Any] | None, limit: int, *, rouse: bool = True) -> None:
         with self._lock:
             if self._closing:
                 raise WriterClosed(f"the {self._name} writer is closed")
             if len(self._queue) >= limit:
                 raise WriterFull(f"the {self._name} writer has {len(self._queue)} operations waiting")
             self._queue.append((item, future))
-            self._rouse()
+            if rouse:
+                self._rouse()
 
     def _rouse(self) -> None:
         """One wake-up per sleep, however many operations arrive. The lock is held."""
@@ -119,6 +144,8 @@ class BatchWriter(Generic[Item, Result]):
 
     def _work(self) -> None:
         while True:
+            if self._busy and not self._closing:
+                time.sleep(GATHER)  # others are about to come; a commit each would cost all of them more
             with self._lock:
                 batch, self._queue = self._queue[:BATCH_LIMIT], self._queue[BATCH_LIMIT:]
                 if not batch:
@@ -126,9 +153,11 @@ class BatchWriter(Generic[Item, Result]):
                         break
                     self._idle = True
             if not batch:
+                self._busy = False
                 self._wake.acquire()
                 continue
             items = [item for item, _ in batch if not isinstance(item, _Flush)]
+            self._busy = sum(future is not None for _, future in batch) > 2
             self._report(batch, self._commit(items) if items else [])
         if self._connection is not None:
             self._connection.close()
