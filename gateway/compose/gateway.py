@@ -174,7 +174,7 @@ async def run_gateway(
         # What was loaded at the start stays for ever: the collector need not walk over it again and again.
         gc.collect()
         gc.freeze()
-        gc.set_threshold(10_000, 20, 20)
+        gc.set_threshold(100_000, 50, 100)
 
         def drain() -> None:
             gateway.endpoint.draining = True
