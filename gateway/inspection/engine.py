@@ -18,7 +18,7 @@ from presidio_analyzer.context_aware_enhancers import LemmaContextAwareEnhancer
 from gateway.domain.finding import Span
 from gateway.inspection.excerpts import FINDERS, Excerpts, Features
 from gateway.inspection.presidio import FLOOR, registry
-from gateway.inspection.recognizers import TextRecognizer
+from gateway.inspection.recognizers.base import TextRecognizer
 from gateway.inspection.words import WORD, is_keyword
 
 _ENHANCER = LemmaContextAwareEnhancer()  # only for its figures
@@ -64,8 +64,7 @@ class _Source:
         if self._own is not None:
             if features.digits < self._own.MIN_DIGITS:
                 return []
-            entity = self._entity
-            return [_Hit(entity, start, end, score, self) for start, end, score in self._own.hits(text)]
+            return [_Hit(*hit, self) for hit in self._own.found(text)]
         if self._gate_and_finder is None:
             return self._analyzed(text)
         can_match, finder = self._gate_and_finder

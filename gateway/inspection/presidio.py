@@ -24,15 +24,17 @@ from presidio_analyzer.predefined_recognizers import (
     UsSsnRecognizer,
 )
 
-from gateway.inspection.credentials import (
+from gateway.inspection.recognizers.cards import CardRecognizer
+from gateway.inspection.recognizers.credentials import (
     ApiKeyRecognizer,
     JwtRecognizer,
     PrivateKeyRecognizer,
     SecretRecognizer,
 )
-from gateway.inspection.names import PersonRecognizer
-from gateway.inspection.places import AddressRecognizer
-from gateway.inspection.recognizers import CardRecognizer, MailRecognizer, PhoneRecognizer
+from gateway.inspection.recognizers.mail import MailRecognizer
+from gateway.inspection.recognizers.names import PersonRecognizer
+from gateway.inspection.recognizers.phones import PhoneRecognizer
+from gateway.inspection.recognizers.places import AddressRecognizer
 from gateway.inspection.words import WordEngine
 
 FLOOR = 0.30

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from gateway.inspection.recognizers import Hit, TextRecognizer
+from gateway.inspection.recognizers.base import Hit, TextRecognizer
 
 
 class _Rule:

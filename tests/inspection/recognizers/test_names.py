@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.inspection.names import PersonRecognizer
+from gateway.inspection.recognizers.names import PersonRecognizer
 
 RECOGNIZER = PersonRecognizer()
 

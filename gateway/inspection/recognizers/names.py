@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
-from gateway.inspection.recognizers import Hit, TextRecognizer
-from gateway.inspection.vocabulary import (
+from gateway.inspection.recognizers.base import Hit, TextRecognizer
+from gateway.inspection.recognizers.name_words import (
     BEFORE_OTHER,
     NOT_NAMES,
     ORGANISATION,

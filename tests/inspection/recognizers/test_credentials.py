@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.inspection.credentials import (
+from gateway.inspection.recognizers.base import TextRecognizer
+from gateway.inspection.recognizers.credentials import (
     ApiKeyRecognizer,
     JwtRecognizer,
     PrivateKeyRecognizer,
     SecretRecognizer,
 )
-from gateway.inspection.recognizers import TextRecognizer
 
 A1 = "a1B2c3D4e5"
 

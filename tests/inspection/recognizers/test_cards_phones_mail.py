@@ -6,7 +6,10 @@ import socket
 
 import pytest
 
-from gateway.inspection.recognizers import CardRecognizer, MailRecognizer, PhoneRecognizer, TextRecognizer
+from gateway.inspection.recognizers.base import TextRecognizer
+from gateway.inspection.recognizers.cards import CardRecognizer
+from gateway.inspection.recognizers.mail import MailRecognizer
+from gateway.inspection.recognizers.phones import PhoneRecognizer
 
 CARDS = CardRecognizer()
 PHONES = PhoneRecognizer()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from gateway.inspection.recognizers import Hit, TextRecognizer
+from gateway.inspection.recognizers.base import Hit, TextRecognizer
 
 _UP = "A-ZÀ-ÖØ-ÞŁŚŻŹĆŃ"
 _WORD = rf"[{_UP}][\w'\u2019.-]*"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.inspection.places import AddressRecognizer
+from gateway.inspection.recognizers.places import AddressRecognizer
 
 RECOGNIZER = AddressRecognizer()
 

@@ -1,0 +1,1 @@
+"""What is looked for: our own recognisers, one file for each kind of data."""
