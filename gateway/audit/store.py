@@ -16,7 +16,7 @@ from gateway.audit.chain import Head, link
 from gateway.audit.codec import decode, encode
 from gateway.domain.errors import Code, ConfigurationError, GatewayError
 from gateway.domain.record import AuditRecord
-from gateway.sql import BatchWriter, WriterClosed, WriterFull, migrate, open_engine, reason
+from gateway.sql import BatchWriter, WriterClosed, WriterFull, execute_plain, migrate, open_engine, reason
 
 log = logging.getLogger(__name__)
 
@@ -136,7 +136,7 @@ def _extend(connection: Connection, pending: Sequence[_Pending]) -> Sequence[Non
         values += (following.seq, record.decision, record.kind.value, record.at, record.tenant, record.app)
         values += (head.hash, following.hash, body)
         head = following
-    connection.exec_driver_sql(_insert(connection.dialect.name, len(pending)), tuple(values))
+    execute_plain(connection, _insert(connection.dialect.name, len(pending)), values)
     return [None] * len(pending)
 
 

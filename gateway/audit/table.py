@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 
 from gateway.audit.chain import Head, Row
-from gateway.sql import reading
+from gateway.sql import execute_plain, reading
 
 _READ_AT_ONCE = 1000
 
@@ -51,7 +51,7 @@ def head(engine: Engine) -> Head:
 
 def head_in(connection: Connection) -> Head:
     """The end of the chain as this transaction sees it."""
-    row = connection.exec_driver_sql(_SELECT_HEAD).first()
+    row = execute_plain(connection, _SELECT_HEAD).fetchone()
     return Head() if row is None else Head(row[0], bytes(row[1]))
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import secrets
 import time
 from dataclasses import dataclass, field
 
 from gateway.domain.decision import Decision, Facts
+from gateway.domain.entropy import random_bytes
 from gateway.domain.finding import Found, Inspection
 from gateway.domain.money import NanoUsd, Usage
 from gateway.domain.ports import Reservation, Trace
@@ -17,7 +17,7 @@ from gateway.pipeline.shapes import Dialect
 
 def new_decision_id() -> str:
     """Sortable by time, unguessable: ``d`` + 11 hexadecimal digits of milliseconds + 14 random ones."""
-    return f"d{time.time_ns() // 1_000_000:011x}{secrets.token_hex(7)}"
+    return f"d{time.time_ns() // 1_000_000:011x}{random_bytes(7).hex()}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ class Purse:
             return NOTHING, candidate
         caller = purchase.caller
         candidate = _priced(purchase, candidate, decision.cost_cap)
-        day = self._clock.now().strftime("%Y-%m-%d")
+        day = self._clock.now().date().isoformat()
         scope = f"{caller.tenant}/{caller.app}/{day}"
         limit = decision.day_limit
         try:

@@ -4,8 +4,18 @@ Sync engines on purpose: each store writes from one thread of its own, so that a
 transaction and one fsync, and the event loop never waits for a disk.
 """
 
-from gateway.sql.engine import open_engine, reading, reason
+from gateway.sql.engine import execute_plain, open_engine, reading, reason
 from gateway.sql.migrate import migrate
 from gateway.sql.writer import BatchWriter, Writer, WriterClosed, WriterFull
 
-__all__ = ["BatchWriter", "Writer", "WriterClosed", "WriterFull", "migrate", "open_engine", "reading", "reason"]
+__all__ = [
+    "BatchWriter",
+    "Writer",
+    "WriterClosed",
+    "WriterFull",
+    "execute_plain",
+    "migrate",
+    "open_engine",
+    "reading",
+    "reason",
+]

@@ -29,8 +29,11 @@ BATCH_LIMIT = 256
 LINGER = 0.02
 """Seconds for which an operation that nobody waits for may be in the queue before it gets a commit of its own."""
 
-GATHER = 0.005
-"""Seconds between two commits while several callers wait for each, so that more of them share the next."""
+GATHER = 0.002
+"""Seconds before the next commit for each caller who waited for the last one, up to `MOST_GATHERED` of them, if there
+were several: the busier it is, the more of them share a commit."""
+
+MOST_GATHERED = 6
 
 
 class WriterFull(Exception):
@@ -80,7 +83,7 @@ class BatchWriter(Generic[Item, Result]):
         self._queue: list[tuple[Item | _Flush, asyncio.Future[Any] | None]] = []
         self._connection: Connection | None = None
         self._idle = False
-        self._busy = False  # more than two callers waited for the last batch
+        self._waited = 0  # callers who waited for the last batch
         self._timer_runs = False
         self._closing = False
         self._thread = threading.Thread(target=self._work, name=f"{name}-writer", daemon=True)
@@ -144,8 +147,9 @@ class BatchWriter(Generic[Item, Result]):
 
     def _work(self) -> None:
         while True:
-            if self._busy and not self._closing:
-                time.sleep(GATHER)  # others are about to come; a commit each would cost all of them more
+            if self._waited > 2 and not self._closing:
+                # Others are about to come; a commit each would cost all of them more.
+                time.sleep(GATHER * min(self._waited, MOST_GATHERED))
             with self._lock:
                 batch, self._queue = self._queue[:BATCH_LIMIT], self._queue[BATCH_LIMIT:]
                 if not batch:
@@ -153,11 +157,11 @@ class BatchWriter(Generic[Item, Result]):
                         break
                     self._idle = True
             if not batch:
-                self._busy = False
+                self._waited = 0
                 self._wake.acquire()
                 continue
             items = [item for item, _ in batch if not isinstance(item, _Flush)]
-            self._busy = sum(future is not None for _, future in batch) > 2
+            self._waited = sum(future is not None for _, future in batch)
             self._report(batch, self._commit(items) if items else [])
         if self._connection is not None:
             self._connection.close()

@@ -4,12 +4,12 @@ on the exporter's thread. Root and nine steps cost some 20 microseconds."""
 from __future__ import annotations
 
 import logging
-import os
 import re
 from collections.abc import Mapping
 from time import perf_counter_ns, time_ns
 from types import TracebackType
 
+from gateway.domain.entropy import random_bytes
 from gateway.domain.errors import GatewayError
 from gateway.domain.ports import Attributes
 from gateway.telemetry import names
@@ -102,7 +102,7 @@ class RequestTrace:
     )
 
     def __init__(self, tracer: OtelTracer, decision: str, parent: tuple[str, str] | None) -> None:
-        drawn = os.urandom(24)  # not `random`: its state would be shared by processes forked from this one
+        drawn = random_bytes(24)
         if parent is None:
             self.id = drawn[:16].hex()
             self._parent_id = ""
