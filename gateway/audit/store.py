@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 
 from sqlalchemy import Connection, Engine, text
@@ -32,18 +32,26 @@ class AuditStore:
     one that comes; `owed` counts these.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, committed: Callable[[float], None] = lambda seconds: None) -> None:
+        """`committed` is told, in the writer's thread, how many seconds each commit took."""
         self._engine = engine
         self._owed: deque[_Pending] = deque()
-        self._writer: BatchWriter[_Pending, None] = BatchWriter(engine, "audit", _extend, lost=self._keep)
+        self._writer: BatchWriter[_Pending, None] = BatchWriter(
+            engine, "audit", _extend, lost=self._keep, committed=committed
+        )
 
     @classmethod
-    def open(cls, url: str) -> AuditStore:
+    def open(cls, url: str, committed: Callable[[float], None] = lambda seconds: None) -> AuditStore:
         """The store at this database URL; its tables are made or brought up to date first.
 
         Raises `ConfigurationError` when the database cannot be opened.
         """
-        return cls(open_log(url))
+        return cls(open_log(url), committed)
+
+    @property
+    def waiting(self) -> int:
+        """Records that are not in the log yet."""
+        return self._writer.waiting + len(self._owed)
 
     @property
     def owed(self) -> int:

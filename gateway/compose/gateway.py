@@ -133,7 +133,8 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         recorder, pipeline = _pipeline(settings, detector, policies, stores, directory, backends, stack)
         probe = SelfProbe(pipeline, directory, openai_chat)
         upkeep = Upkeep(settings, policies, probe, recorder, stores.metrics, backends.engines)
-        endpoint = ChatEndpoint(pipeline, stores.keys, _limits(settings), stores.metrics.in_flight)
+        endpoint = ChatEndpoint(pipeline, stores.keys, _limits(settings))
+        stores.metrics.watch_in_flight(lambda: endpoint.in_flight)
         service = Service(
             pipeline=pipeline,
             keys=stores.keys,
@@ -202,7 +203,8 @@ async def _open_stores(settings: Settings, stack: AsyncExitStack) -> _Stores:
     names = {route.name for route in settings.routes} | {target.model for target in settings.targets}
     tracer = OtelTracer(Exporter(sinks, on_drop=metrics.spans_dropped), models=frozenset(names))
     stack.push_async_callback(tracer.aclose)
-    audit = AuditStore.open(storage.url("audit"))
+    audit = AuditStore.open(storage.url("audit"), metrics.audit_committed)
+    metrics.watch_audit_queue(lambda: audit.waiting)
     stack.push_async_callback(audit.aclose)
     ledger = await _open_ledger(settings, stack)
     stack.push_async_callback(ledger.aclose)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from gateway.dialects import openai_chat
 from gateway.domain.errors import Code, GatewayError
@@ -37,8 +37,7 @@ _EVENTS = {"content-type": "text/event-stream; charset=utf-8", "cache-control": 
 class ChatEndpoint:
     """Counts what is in flight, so that a gateway that drains or is full says so at once."""
 
-    def __init__(self, pipeline: Pipeline, keys: KeyStore, limits: Limits, on_change: Callable[[int], None]) -> None:
-        self._on_change = on_change
+    def __init__(self, pipeline: Pipeline, keys: KeyStore, limits: Limits) -> None:
         self._pipeline = pipeline
         self._keys = keys
         self._limits = limits
@@ -54,13 +53,11 @@ class ChatEndpoint:
             await send_rendered(send, render(error, None))
             return
         self.in_flight += 1
-        self._on_change(1)
         self._idle.clear()
         try:
             await self._serve(scope, receive, send)
         finally:
             self.in_flight -= 1
-            self._on_change(-1)
             if not self.in_flight:
                 self._idle.set()
 

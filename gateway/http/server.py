@@ -35,6 +35,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._in_headers = True  # until on_headers_complete, and again after on_message_complete
+        self._begun = False  # a message has begun and its headers are not complete
         self._head_bytes = 0  # of the URL and the header fields seen by the parser
         self._unparsed = 0  # bytes fed since the message began and not yet accounted for
         self._deadline: TimerHandle | None = self.loop.call_later(self.header_seconds, self._expired)
@@ -44,15 +45,17 @@ class GuardedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._in_headers and self._deadline is None:  # a later request on a kept connection
-            self._deadline = self.loop.call_later(self.header_seconds, self._expired)
         self._unparsed += len(data)
         super().data_received(data)
-        if self._in_headers and self._unparsed > self.max_header_bytes:
+        if not self._in_headers:
+            return
+        if self._unparsed > self.max_header_bytes:
             self._refuse(_TOO_LARGE)
+        elif self._begun and self._deadline is None:  # a later request on a kept connection, of which a part is here
+            self._deadline = self.loop.call_later(self.header_seconds, self._expired)
 
     def on_message_begin(self) -> None:
-        self._in_headers, self._head_bytes = True, 0
+        self._in_headers, self._begun, self._head_bytes = True, True, 0
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -64,7 +67,7 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        self._in_headers, self._unparsed = False, 0
+        self._in_headers, self._begun, self._unparsed = False, False, 0
         self._cancel_deadline()
         if self._head_bytes > self.max_header_bytes or len(self.headers) > self.max_headers:
             self._refuse(_TOO_LARGE)

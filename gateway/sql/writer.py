@@ -60,7 +60,8 @@ class BatchWriter(Generic[Item, Result]):
     it raises, the transaction is rolled back and the items are applied again one by one, each behind a savepoint,
     so that only those fail that cannot be done; `apply` must therefore act through the connection alone.
     `write` and `flush` belong to one event loop. `lost` is called, in the writer's thread, with each *submitted*
-    item that failed and its error; without it such errors are logged.
+    item that failed and its error; without it such errors are logged. `committed` is called there with the seconds that
+    each group took.
     """
 
     def __init__(
@@ -71,12 +72,14 @@ class BatchWriter(Generic[Item, Result]):
         *,
         limit: int = 4096,
         lost: Callable[[Item, Exception], None] | None = None,
+        committed: Callable[[float], None] = lambda seconds: None,
     ) -> None:
         self._engine = engine
         self._name = name
         self._apply = apply
         self._limit = limit
         self._lost = lost
+        self._committed = committed
         self._lock = threading.Lock()
         self._wake = threading.Lock()
         self._wake.acquire()  # held while there is nothing to do; released by whoever brings work to a sleeper
@@ -162,9 +165,20 @@ class BatchWriter(Generic[Item, Result]):
                 continue
             items = [item for item, _ in batch if not isinstance(item, _Flush)]
             self._waited = sum(future is not None for _, future in batch)
-            self._report(batch, self._commit(items) if items else [])
+            self._report(batch, self._timed(items) if items else [])
         if self._connection is not None:
             self._connection.close()
+
+    @property
+    def waiting(self) -> int:
+        """Operations that are not done yet."""
+        return len(self._queue)
+
+    def _timed(self, items: list[Item]) -> Sequence[Result | _Failed]:
+        began = time.monotonic()
+        outcomes = self._commit(items)
+        self._committed(time.monotonic() - began)
+        return outcomes
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:

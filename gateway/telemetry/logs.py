@@ -33,8 +33,6 @@ QUIET: Final = (
     "aiohttp",
     "alembic",
     "asyncio",
-    "granian",
-    "_granian",
     "httpx",
     "httpcore",
     "litestar",

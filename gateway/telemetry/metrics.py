@@ -6,6 +6,7 @@ label sets and counts the rest under ``other``, so that no caller can fill the m
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
@@ -64,7 +65,7 @@ HISTOGRAMS: Final[dict[str, tuple[str, tuple[str, ...], tuple[float, ...]]]] = {
     "request_seconds": ("Seconds from request received to answer complete.", ("target",), _LONG),
     "first_token_seconds": ("Seconds from request sent to the first event.", ("target",), _LONG),
     "inspect_seconds": ("Seconds to inspect a request.", (), _SHORT),
-    "audit_append_seconds": ("Seconds until an audit record is durable.", (), _SHORT),
+    "audit_commit_seconds": ("Seconds that a commit of audit records took.", (), _SHORT),
 }
 PREFIX: Final = "bailiwick_"
 """Before each name above."""
@@ -190,15 +191,17 @@ class Metrics:
         if seen.redaction_incomplete:
             unsure.of("redaction_incomplete").inc()
 
-    def in_flight(self, change: int) -> None:
-        """`change` is 1 when a request comes and -1 when it is done."""
-        self._gauges["in_flight"].of().inc(change)
+    def watch_in_flight(self, read: Callable[[], int]) -> None:
+        """`read` tells the requests being handled now; called when somebody asks for the metrics."""
+        self._gauges["in_flight"].metric.set_function(read)
 
-    def audit_queue(self, records: int) -> None:
-        self._gauges["audit_queue"].of().set(records)
+    def watch_audit_queue(self, read: Callable[[], int]) -> None:
+        """`read` tells the audit records waiting to be written."""
+        self._gauges["audit_queue"].metric.set_function(read)
 
-    def audit_appended(self, seconds: float) -> None:
-        self._histograms["audit_append_seconds"].of().observe(seconds)
+    def audit_committed(self, seconds: float) -> None:
+        """A commit of audit records took so long; called in the writer's thread."""
+        self._histograms["audit_commit_seconds"].of().observe(seconds)
 
     def spans_dropped(self, sink: str, spans: int) -> None:
         """Fits `gateway.telemetry.export.Exporter(on_drop=…)`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from time import monotonic, time_ns
 from typing import Any, Final
@@ -13,7 +14,7 @@ import orjson
 import sqlalchemy as sa
 
 from gateway.domain.errors import ConfigurationError
-from gateway.sql import migrate, open_engine, reading
+from gateway.sql import execute_plain, migrate, open_engine, reading
 from gateway.telemetry.span import SpanKind, SpanRecord, TraceRecord
 
 KEEP_FOR: Final = timedelta(days=7)
@@ -57,18 +58,11 @@ class SpanStore:
         return cls(url)
 
     def write(self, traces: Sequence[TraceRecord]) -> None:
-        rows = [
-            {
-                "trace": trace.trace_id,
-                "decision": trace.decision,
-                "started": trace.spans[0].start,
-                "span_count": len(trace.spans),
-                "spans": _packed(trace),
-            }
-            for trace in traces
-        ]
+        values: list[object] = []
+        for trace in traces:
+            values += (trace.trace_id, trace.decision, trace.spans[0].start, len(trace.spans), _packed(trace))
         with self._engine.begin() as connection:
-            connection.execute(sa.insert(_traces), rows)
+            execute_plain(connection, _insert(self._engine.dialect.name, len(traces)), values)
         if monotonic() >= self._prune_at:
             self.prune()
 
@@ -106,20 +100,29 @@ class SpanStore:
             return [_unpacked(row) for row in connection.execute(query)]
 
 
+@cache
+def _insert(dialect: str, rows: int) -> str:
+    row = "(" + ", ".join(["?" if dialect == "sqlite" else "%s"] * 5) + ")"
+    columns = "trace, decision, started, span_count, spans"
+    return f"INSERT INTO traces ({columns}) VALUES {', '.join([row] * rows)}"  # noqa: S608 (names only)
+
+
 def _packed(trace: TraceRecord) -> bytes:
     """The spans as JSON arrays; times are relative to the root's start, so that they stay short."""
     start = trace.spans[0].start
     return orjson.dumps(
         [
-            [s.name, s.span_id, s.parent_id, s.kind, s.start - start, s.end - start, s.attributes, s.error]
-            for s in trace.spans
+            [name, span_id, parent_id, kind.value, begun - start, end - start, attributes or None, error]
+            for name, span_id, parent_id, kind, begun, end, attributes, error in trace.spans
         ]
     )
 
 
 def _unpacked(row: sa.Row[Any]) -> TraceRecord:
     spans = tuple(
-        SpanRecord(name, span_id, parent_id, SpanKind(kind), row.started + start, row.started + end, attributes, error)
+        SpanRecord(
+            name, span_id, parent_id, SpanKind(kind), row.started + start, row.started + end, attributes or {}, error
+        )
         for name, span_id, parent_id, kind, start, end, attributes, error in orjson.loads(row.spans)
     )
     return TraceRecord(row.trace, row.decision, spans)

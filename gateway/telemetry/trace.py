@@ -7,7 +7,7 @@ import logging
 import re
 from collections.abc import Mapping
 from time import perf_counter_ns, time_ns
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 
 from gateway.domain.entropy import random_bytes
 from gateway.domain.errors import GatewayError
@@ -25,6 +25,7 @@ _MASK = 2**64 - 1
 _STRIDE = 0x9E3779B97F4A7C15  # odd, so that the ids of the steps of one trace never meet each other or the root's
 _KNOWN = names.ATTRIBUTES.keys()
 _UNKNOWN = "(unknown)"
+_NO_ATTRIBUTES: Mapping[str, Value] = MappingProxyType({})
 
 
 def parent_of(traceparent: str | None) -> tuple[str, str] | None:
@@ -156,28 +157,28 @@ class RequestTrace:
         attributes = {**self._attributes, names.DECISION: clean(self.decision)}
         spans = [
             SpanRecord(
-                name=_root_name(attributes),
-                span_id=root_id,
-                parent_id=self._parent_id,
-                kind=SpanKind.SERVER,
-                start=self._epoch,
-                end=self._ended + shift,
-                attributes=attributes,
-                error=self._error,
+                _root_name(attributes),
+                root_id,
+                self._parent_id,
+                SpanKind.SERVER,
+                self._epoch,
+                self._ended + shift,
+                attributes,
+                self._error,
             )
         ]
         for step in self._steps:
             if step.start:
                 spans.append(
                     SpanRecord(
-                        name=step.name,
-                        span_id=self._span_id(step),
-                        parent_id=root_id,
-                        kind=SpanKind.CLIENT if step.name == names.DISPATCH else SpanKind.INTERNAL,
-                        start=step.start + shift,
-                        end=(step.stop or self._ended) + shift,
-                        attributes=step.attributes,
-                        error=step.error,
+                        step.name,
+                        self._span_id(step),
+                        root_id,
+                        SpanKind.CLIENT if step.name == names.DISPATCH else SpanKind.INTERNAL,
+                        step.start + shift,
+                        (step.stop or self._ended) + shift,
+                        step.attributes,
+                        step.error,
                     )
                 )
         return TraceRecord(self.id, str(clean(self.decision)), tuple(spans))
@@ -199,7 +200,7 @@ class Step:
         self.index = index
         self.start = 0
         self.stop = 0
-        self.attributes: dict[str, Value] = {}
+        self.attributes: Mapping[str, Value] = _NO_ATTRIBUTES
         self.error = ""
 
     def __enter__(self) -> Step:
@@ -224,7 +225,7 @@ class Step:
     def set(self, attributes: Attributes) -> None:
         if self._trace._ended:
             return
-        self.attributes.update(self._trace._tracer.checked(attributes))
+        self.attributes = {**self.attributes, **self._trace._tracer.checked(attributes)}
 
     def fail(self, code: str) -> None:
         """Mark as failed with an error code (never an exception's text)."""

@@ -93,11 +93,9 @@ def test_refusals_and_doubts_are_counted_by_reason() -> None:
 def test_the_states_of_the_gateway_are_shown() -> None:
     """Gauges follow what they are told; the policy before is no longer shown."""
     figures = Metrics()
-    figures.in_flight(1)
-    figures.in_flight(1)
-    figures.in_flight(-1)
-    figures.audit_queue(7)
-    figures.audit_appended(0.003)
+    figures.watch_in_flight(lambda: 1)
+    figures.watch_audit_queue(lambda: 7)
+    figures.audit_committed(0.003)
     figures.selfprobe(True)
     figures.policy_loaded(PolicyId("acme", 6, "a" * 64))
     figures.policy_loaded(PolicyId("acme", 7, "b" * 64))
@@ -107,7 +105,7 @@ def test_the_states_of_the_gateway_are_shown() -> None:
     figures.spans_dropped("otlp", 12)
     assert value(figures, "in_flight") == 1
     assert value(figures, "audit_queue") == 7
-    assert value(figures, "audit_append_seconds_count") == 1
+    assert value(figures, "audit_commit_seconds_count") == 1
     assert value(figures, "selfprobe_ok") == 1
     assert value(figures, "policy_info", hash="b" * 12, version="7") == 1
     assert value(figures, "policy_info", hash="a" * 12, version="6") is None

@@ -181,7 +181,7 @@ def test_a_share_of_the_traces_can_be_sent(collector: Collector) -> None:
     low, high = "f" * 16 + "7" + "f" * 15, "f" * 16 + "8" + "0" * 15
     failed = record(high)
     sink.write([record(low), record(high)])
-    sink.write([replace(failed, spans=(replace(failed.spans[0], error="internal_error"),))])
+    sink.write([replace(failed, spans=(failed.spans[0]._replace(error="internal_error"),))])
     sink.close()
     assert [span.trace_id.hex() for span in collector.spans] == [low, high]
 
