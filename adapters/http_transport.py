@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import ssl
 from collections.abc import Awaitable, Mapping
@@ -13,6 +12,7 @@ import httpx
 from httpx_aiohttp import AiohttpTransport
 
 from adapters.http_faults import CLOSED, Fault, fault_of
+from gateway.domain.deadlines import Deadlines
 from gateway.domain.errors import ConfigurationError
 
 _HEADER_NAME = re.compile(r"[a-z0-9-]+", re.ASCII)
@@ -27,18 +27,11 @@ class Waits:
 
     def __init__(self) -> None:
         self.closed = False
-        self._running: set[asyncio.Timeout] = set()
+        self._deadlines = Deadlines()
 
-    async def until(self, deadline: float | None, work: Awaitable[_T]) -> _T:
-        """Await `work` until the loop's time `deadline`; None leaves that to an outer wait. Raises `TimeoutError`."""
-        if deadline is None:
-            return await work
-        async with asyncio.timeout_at(deadline) as wait:
-            self._running.add(wait)
-            try:
-                return await work
-            finally:
-                self._running.discard(wait)
+    def until(self, deadline: float | None, work: Awaitable[_T]) -> Awaitable[_T]:
+        """`work` until the loop's time `deadline`; None leaves that to an outer wait. Raises `TimeoutError`."""
+        return work if deadline is None else self._deadlines.until(deadline, work)
 
     def fault_of(self, error: BaseException) -> Fault:
         """What the exception means that ended a wait."""
@@ -47,10 +40,7 @@ class Waits:
     def close(self) -> None:
         """Let everything that is awaited time out now."""
         self.closed = True
-        now = asyncio.get_running_loop().time()
-        for wait in self._running:
-            if not wait.expired():
-                wait.reschedule(now)
+        self._deadlines.expire()
 
 
 def network(

@@ -183,7 +183,7 @@ class _Answer:
         self._deadline = deadline
         self._begun = False
         self._pieces = _pieces(response)
-        self._events = SseDecoder()
+        self._events: SseDecoder | None = None  # only for a stream
         self._now = asyncio.get_running_loop().time
         self.status = response.status_code
 
@@ -268,6 +268,8 @@ class _Answer:
 
     def _decoded(self, data: bytes) -> list[bytes]:
         """The payloads that these bytes complete, or that the end of the stream does."""
+        if self._events is None:
+            self._events = SseDecoder()
         try:
             return self._events.feed(data) if data else [event.data for event in self._events.finish()]
         except SseError as error:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 
 from gateway.dialects import openai_chat
+from gateway.domain.deadlines import Deadlines
 from gateway.domain.errors import Code, GatewayError
 from gateway.domain.ports import KeyStore
 from gateway.domain.request import Caller
@@ -41,6 +42,7 @@ class ChatEndpoint:
         self._pipeline = pipeline
         self._keys = keys
         self._limits = limits
+        self._deadlines = Deadlines()
         self._idle = asyncio.Event()
         self._idle.set()
         self.in_flight = 0
@@ -92,7 +94,7 @@ class ChatEndpoint:
         media_type = headers.get(b"content-type", b"application/json").split(b";")[0].strip().lower()
         if media_type != b"application/json":
             raise GatewayError(Code.UNSUPPORTED_MEDIA_TYPE, "The request's content type must be application/json.")
-        body = await read_body(receive, headers, self._limits)
+        body = await read_body(receive, headers, self._limits, self._deadlines)
         traceparent = headers.get(b"traceparent")
         return self._pipeline.begin(
             caller, hints, openai_chat, body, traceparent.decode("latin-1") if traceparent else None
@@ -103,7 +105,7 @@ class ChatEndpoint:
         if isinstance(answer, WholeAnswer):
             await send_whole(send, 200, {**_JSON, **answer.headers}, answer.body)
             return
-        writer = StreamWriter(send, self._limits.write_seconds)
+        writer = StreamWriter(send, self._limits.write_seconds, self._deadlines)
         try:
             await writer.start({**_EVENTS, **answer.headers})
         except BaseException:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
+from gateway.domain.deadlines import Deadlines
 from gateway.domain.errors import Code, GatewayError
 from gateway.http.errors import Rendered
 
@@ -37,18 +38,21 @@ def headers_of(scope: Scope) -> dict[bytes, bytes]:
     return {bytes(name): bytes(value) for name, value in scope["headers"]}
 
 
-async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limits: Limits) -> bytes:
+async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limits: Limits, deadlines: Deadlines) -> bytes:
     """The whole body. Raises `GatewayError` when it is too large or too slow, `ClientGone` when it was cut."""
     declared = headers.get(b"content-length", b"0")
     if not declared.isdigit() or int(declared) > limits.body_bytes:
         raise _too_large(limits)
     try:
-        async with asyncio.timeout(limits.body_seconds):
-            return await _read(receive, limits)
+        return await deadlines.until(_in(limits.body_seconds), _read(receive, limits))
     except TimeoutError:
         raise GatewayError(
             Code.REQUEST_TIMEOUT, f"The request's body did not arrive within {limits.body_seconds:g} seconds."
         ) from None
+
+
+def _in(seconds: float) -> float:
+    return asyncio.get_running_loop().time() + seconds
 
 
 async def _read(receive: Receive, limits: Limits) -> bytes:
@@ -88,16 +92,18 @@ def _start(status: int, headers: Mapping[str, str]) -> dict[str, Any]:
 class StreamWriter:
     """Writes a streamed answer. A client that takes nothing for `seconds` is treated as gone."""
 
-    def __init__(self, send: Send, seconds: float) -> None:
+    def __init__(self, send: Send, seconds: float, deadlines: Deadlines) -> None:
         self._send = send
         self._seconds = seconds
+        self._until = deadlines.until
+        self._now = asyncio.get_running_loop().time
 
     async def start(self, headers: Mapping[str, str]) -> None:
         await self._send(_start(200, headers))
 
     async def write(self, data: bytes) -> None:
-        async with asyncio.timeout(self._seconds):
-            await self._send({"type": "http.response.body", "body": data, "more_body": True})
+        message = {"type": "http.response.body", "body": data, "more_body": True}
+        await self._until(self._now() + self._seconds, self._send(message))
 
     async def end(self) -> None:
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})

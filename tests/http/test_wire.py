@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from gateway.domain.deadlines import Deadlines
 from gateway.domain.errors import Code, GatewayError
 from gateway.http.wire import CancelWhenGone, ClientGone, Limits, StreamWriter, headers_of, read_body, send_whole
 
@@ -37,33 +38,35 @@ GONE = {"type": "http.disconnect"}
 
 async def test_a_body_is_put_together() -> None:
     """Whole, in pieces, empty, and of exactly the size allowed."""
-    assert await read_body(receiving(body(b"abc")), {}, LIMITS) == b"abc"
-    assert await read_body(receiving(body(b"12345", True), body(b"67890")), {}, LIMITS) == b"1234567890"
-    assert await read_body(receiving({"type": "http.request"}), {}, LIMITS) == b""
+    assert await read_body(receiving(body(b"abc")), {}, LIMITS, Deadlines()) == b"abc"
+    assert await read_body(receiving(body(b"12345", True), body(b"67890")), {}, LIMITS, Deadlines()) == b"1234567890"
+    assert await read_body(receiving({"type": "http.request"}), {}, LIMITS, Deadlines()) == b""
 
 
 @pytest.mark.parametrize("declared", [b"11", b"-1", b"+5", b"1_0", b"\xb2", b""])
 async def test_a_declared_size_that_is_too_large_or_no_number_is_refused_unread(declared: bytes) -> None:
     """Before anything is read."""
     with pytest.raises(GatewayError) as caught:
-        await read_body(receiving(body(b"abc")), {b"content-length": declared}, LIMITS)
+        await read_body(receiving(body(b"abc")), {b"content-length": declared}, LIMITS, Deadlines())
     assert caught.value.code is Code.REQUEST_TOO_LARGE
 
 
 async def test_a_body_that_grows_too_large_is_refused() -> None:
     """Whatever was declared."""
     with pytest.raises(GatewayError) as caught:
-        await read_body(receiving(body(b"12345", True), body(b"678901")), {b"content-length": b"5"}, LIMITS)
+        await read_body(
+            receiving(body(b"12345", True), body(b"678901")), {b"content-length": b"5"}, LIMITS, Deadlines()
+        )
     assert caught.value.code is Code.REQUEST_TOO_LARGE
 
 
 async def test_a_body_that_does_not_end_in_time_is_refused() -> None:
     """408, and a body that was cut has nobody to answer."""
     with pytest.raises(GatewayError) as caught:
-        await read_body(receiving(body(b"1", True)), {}, LIMITS)
+        await read_body(receiving(body(b"1", True)), {}, LIMITS, Deadlines())
     assert caught.value.code is Code.REQUEST_TIMEOUT
     with pytest.raises(ClientGone):
-        await read_body(receiving(body(b"1", True), GONE), {}, LIMITS)
+        await read_body(receiving(body(b"1", True), GONE), {}, LIMITS, Deadlines())
 
 
 async def test_a_client_that_leaves_cancels_the_block_and_no_more() -> None:
@@ -110,7 +113,7 @@ async def test_a_writer_gives_up_on_a_client_that_takes_nothing() -> None:
         await asyncio.Event().wait()
 
     with pytest.raises(TimeoutError):
-        await StreamWriter(stuck, 0.05).write(b"x")
+        await StreamWriter(stuck, 0.05, Deadlines()).write(b"x")
 
 
 async def test_an_answer_says_its_length_and_headers_are_read_by_name() -> None:
