@@ -103,7 +103,8 @@ class OpenAICompatible:
             if answer.media_type != "text/event-stream":
                 raise await answer.not_a_stream()
             while True:
-                for payload in await answer.payloads():
+                payloads = await answer.payloads()
+                for left, payload in zip(range(len(payloads) - 1, -1, -1), payloads, strict=True):
                     if payload == DONE:
                         try:
                             yield End()
@@ -111,7 +112,7 @@ class OpenAICompatible:
                             await answer.drain()
                         return
                     answer.check(payload, "stream event")
-                    yield Chunk(payload)
+                    yield Chunk(payload, more=left > 0)
 
     async def ready(self) -> bool:
         """Not closed; whether the server answers, only a request can tell."""

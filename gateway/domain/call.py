@@ -55,9 +55,11 @@ class Whole:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Chunk:
-    """One streamed JSON object as bytes, without the SSE framing."""
+    """One streamed JSON object as bytes, without the SSE framing. `more`: the next event is here already, so that the
+    two may leave together."""
 
     data: bytes
+    more: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

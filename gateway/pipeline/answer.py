@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from gateway.dialects import sse
-from gateway.domain.call import Chunk, End, ProviderEvent, Whole
+from gateway.domain.call import Chunk, End, ProviderEvent
 from gateway.domain.errors import Code, GatewayError, ProviderError
 from gateway.pipeline.shapes import ChunkTransform
 
@@ -70,21 +70,29 @@ class StreamAnswer:
         await self._events.aclose()
 
     async def _pump(self, write: Write) -> None:
+        """What arrived together is written together: a write for each chunk would be half of the cost of a stream."""
         transform = self._transform
-        for data in transform.feed(self._first.data):
-            await write(sse.encode(data))
-        async for event in self._events:
-            if isinstance(event, Chunk):
-                for data in transform.feed(event.data):
-                    await write(sse.encode(data))
-            elif isinstance(event, End):
-                for data in transform.finish():
-                    await write(sse.encode(data))
-                await write(sse.encode(sse.DONE))
-                return
-            elif isinstance(event, Whole):
-                break
-        raise ProviderError(Code.TARGET_BAD_ANSWER, "The target's stream ended before it was complete.")
+        ready = [sse.encode(data) for data in transform.feed(self._first.data)]
+        more = self._first.more
+        try:
+            while True:
+                if ready and not more:
+                    await write(b"".join(ready))
+                    ready.clear()
+                event = await anext(self._events, None)
+                if isinstance(event, Chunk):
+                    ready += [sse.encode(data) for data in transform.feed(event.data)]
+                    more = event.more
+                elif isinstance(event, End):
+                    ready += [sse.encode(data) for data in transform.finish()]
+                    await write(b"".join([*ready, sse.encode(sse.DONE)]))
+                    return
+                else:
+                    raise ProviderError(Code.TARGET_BAD_ANSWER, "The target's stream ended before it was complete.")
+        except GatewayError:
+            if ready:  # what came before the error is the client's
+                await write(b"".join(ready))
+            raise
 
 
 class StreamTransform:

@@ -18,11 +18,17 @@ from support.playing import END, USAGE, chunk, until
 pytestmark = pytest.mark.anyio
 
 
+def together(text: str) -> Chunk:
+    """A chunk with which the next event has arrived."""
+    return Chunk(chunk(text).data, more=True)
+
+
 class Told:
     """What was written, what was told of the end, and how often the source was closed."""
 
     def __init__(self, *events: ProviderEvent | Exception) -> None:
         self.written = b""
+        self.writes: list[int] = []
         self.ends: list[tuple[str, Code | None]] = []
         self.closed = 0
         transform = StreamTransform(lambda data: True, None, hide_usage=True)
@@ -50,6 +56,7 @@ class Told:
 
     async def write(self, data: bytes) -> None:
         self.written += data
+        self.writes.append(data.count(b"data: "))
 
     async def run(self) -> None:
         await anext(self.source)
@@ -63,6 +70,22 @@ async def test_a_complete_stream_ends_with_done() -> None:
     assert told.written.count(b"data: ") == 3
     assert told.written.endswith(b"data: [DONE]\n\n")
     assert (told.ends, told.closed) == ([("completed", None)], 1)
+
+
+async def test_what_arrived_together_is_written_together() -> None:
+    """Chunks of one read leave in one write, in their order; a chunk after which nothing is here does not wait."""
+    told = Told(together("a"), together("b"), chunk("c"), chunk("d"), together("e"), END)
+    await told.run()
+    assert told.writes == [1, 3, 1, 2]
+    places = [told.written.index(b'"%b"' % text) for text in (b"first", b"a", b"b", b"c", b"d", b"e")]
+    assert places == sorted(places)
+
+
+async def test_what_came_before_an_error_is_the_clients() -> None:
+    """A chunk that waits for its neighbour leaves when an error comes instead."""
+    told = Told(together("kept"), ProviderError(Code.TARGET_BAD_ANSWER, "Unreadable."))
+    await told.run()
+    assert told.written.index(b"kept") < told.written.index(b'"error"')
 
 
 @pytest.mark.parametrize(
