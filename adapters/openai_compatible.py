@@ -123,17 +123,19 @@ class OpenAICompatible:
         self._waits.close()
         await self._transport.aclose()
 
-    async def _whole(self, call: ProviderCall, deadline: float) -> Whole:
-        """A call that is not streamed, under one deadline: a timer for each step would be a tenth of its cost."""
-
-        async def exchange() -> Whole:
-            async with aclosing(await self._open(call, None)) as answer:
-                if answer.status != 200:
-                    raise await answer.refusal(self._now())
-                return Whole(await answer.whole(self._max_answer_bytes))
-
+    async def _exchange(self, call: ProviderCall) -> Whole:
+        answer = await self._open(call, None)
         try:
-            return await self._waits.until(deadline, exchange())
+            if answer.status != 200:
+                raise await answer.refusal(self._now())
+            return Whole(await answer.whole(self._max_answer_bytes))
+        finally:
+            await answer.aclose()
+
+    async def _whole(self, call: ProviderCall, deadline: float) -> Whole:
+        """A call that is not streamed, under one deadline for all of its steps."""
+        try:
+            return await self._waits.until(deadline, self._exchange(call))
         except TimeoutError as error:
             fault = self._waits.fault_of(error)
         raise _failure(call, fault.refusal, fault.detail)
@@ -182,7 +184,7 @@ class _Answer:
         self._call = call
         self._response = response
         self._deadline = deadline
-        self._begun = False
+        self._begun = self._ended = False
         self._pieces = _pieces(response)
         self._events: SseDecoder | None = None  # only for a stream
         self._now = asyncio.get_running_loop().time
@@ -258,11 +260,14 @@ class _Answer:
             async with asyncio.timeout(_DRAIN_SECONDS):
                 while await anext(self._pieces, b""):
                     pass
+                self._ended = True
         except FAULT_CLASSES:
             return  # the answer is complete all the same; the connection is closed instead of kept
 
     async def aclose(self) -> None:
-        """Give the connection back, or close it where the answer has not been read to its end."""
+        """Close the connection where the answer has not been read to its end; there it has given itself back."""
+        if self._ended:
+            return
         if isinstance(self._pieces, AsyncGenerator):
             await self._pieces.aclose()
         await self._response.aclose()
@@ -291,9 +296,12 @@ class _Answer:
     async def _next(self) -> bytes:
         """The next bytes; none at the end."""
         try:
-            return await self._waits.until(self._deadline, anext(self._pieces, b""))
+            data = await self._waits.until(self._deadline, anext(self._pieces, b""))
         except FAULT_CLASSES as error:
             fault = self._waits.fault_of(error)
+        else:
+            self._ended = not data
+            return data
         raise _failure(self._call, fault.refusal, fault.detail)
 
 

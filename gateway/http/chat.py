@@ -14,6 +14,7 @@ from gateway.http.auth import authenticate
 from gateway.http.errors import render
 from gateway.http.hints import read_hints
 from gateway.http.wire import (
+    DEPARTURE,
     CancelWhenGone,
     ClientGone,
     Limits,
@@ -81,7 +82,7 @@ class ChatEndpoint:
             headers = headers_of(scope)
             caller = authenticate(self._keys, headers)
             exchange = await self._begin(caller, headers, receive)
-            async with CancelWhenGone(receive):
+            async with CancelWhenGone(receive, scope.get("extensions", {}).get(DEPARTURE)):
                 await self._answer(exchange, send)
         except ClientGone:
             return

@@ -18,6 +18,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from gateway.domain.errors import ConfigurationError
+from gateway.http.wire import DEPARTURE, Departure
 
 _TIMEOUT = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
@@ -39,10 +40,12 @@ class GuardedProtocol(HttpToolsProtocol):
         self._head_bytes = 0  # of the URL and the header fields seen by the parser
         self._unparsed = 0  # bytes fed since the message began and not yet accounted for
         self._deadline: TimerHandle | None = self.loop.call_later(self.header_seconds, self._expired)
+        self._departure = Departure()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._cancel_deadline()
         super().connection_lost(exc)
+        self._departure.happened()
 
     def data_received(self, data: bytes) -> None:
         self._unparsed += len(data)
@@ -57,6 +60,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         self._in_headers, self._begun, self._head_bytes = True, True, 0
         super().on_message_begin()
+        self.scope["extensions"] = {DEPARTURE: self._departure}  # type: ignore[dict-item]  # ours
 
     def on_url(self, url: bytes) -> None:
         self._head_bytes += len(url)

@@ -109,30 +109,65 @@ class StreamWriter:
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
+DEPARTURE = "bailiwick.departure"
+"""The ASGI extension under which our server keeps a connection's `Departure`."""
+
+
+class Departure:
+    """The end of a client's connection, told to whoever is answering it."""
+
+    __slots__ = ("is_over", "tell")
+
+    def __init__(self) -> None:
+        self.is_over = False
+        self.tell: Callable[[], None] | None = None
+
+    def happened(self) -> None:
+        self.is_over = True
+        if self.tell is not None:
+            self.tell()
+
+
 class CancelWhenGone:
     """Inside this block the current task is cancelled when the client leaves. The cancellation ends at the block: what
-    led to it is known (`left`), so the task itself goes on and can finish its connection properly."""
+    led to it is known (`left`), so the task itself goes on and can finish its connection properly.
 
-    def __init__(self, receive: Receive) -> None:
+    Our own server tells of a `Departure`; for another one a second task waits for its disconnect message."""
+
+    def __init__(self, receive: Receive, departure: Departure | None = None) -> None:
         self._receive = receive
+        self._departure = departure
+        self._watch: asyncio.Task[None] | None = None
         self.left = False
 
     async def __aenter__(self) -> CancelWhenGone:
         self._task = asyncio.current_task()
-        self._watch = asyncio.get_running_loop().create_task(self._until_gone())
+        if self._departure is None:
+            self._watch = asyncio.get_running_loop().create_task(self._until_gone())
+        else:
+            self._departure.tell = self._gone
+            if self._departure.is_over:
+                self._gone()
         return self
 
     async def _until_gone(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             continue
-        self.left = True
-        assert self._task is not None
-        self._task.cancel()
+        self._gone()
+
+    def _gone(self) -> None:
+        if not self.left:
+            self.left = True
+            assert self._task is not None
+            self._task.cancel()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        self._watch.cancel()
+        if self._watch is not None:
+            self._watch.cancel()
+        if self._departure is not None:
+            self._departure.tell = None
         if self.left and kind is asyncio.CancelledError:
             assert self._task is not None
             self._task.uncancel()

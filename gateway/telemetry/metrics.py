@@ -7,8 +7,7 @@ label sets and counts the rest under ``other``, so that no caller can fill the m
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -71,10 +70,10 @@ PREFIX: Final = "bailiwick_"
 """Before each name above."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestObservation:
-    """What one request adds to the metrics. Times are seconds; an empty text or None means that it did not come to it.
+class RequestObservation(NamedTuple):
+    """What one request adds to the metrics; a tuple, which is made in a third of the time.
 
+    Times are seconds; an empty text or None means that it did not come to it.
     `error` is the code of the answer; `reasons` and `would` are rule ids; `retries` are the target and error code of
     each attempt that was followed by another; `fallback` says whether `target` was not the first choice.
     """

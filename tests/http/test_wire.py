@@ -10,7 +10,16 @@ import pytest
 
 from gateway.domain.deadlines import Deadlines
 from gateway.domain.errors import Code, GatewayError
-from gateway.http.wire import CancelWhenGone, ClientGone, Limits, StreamWriter, headers_of, read_body, send_whole
+from gateway.http.wire import (
+    CancelWhenGone,
+    ClientGone,
+    Departure,
+    Limits,
+    StreamWriter,
+    headers_of,
+    read_body,
+    send_whole,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -69,10 +78,27 @@ async def test_a_body_that_does_not_end_in_time_is_refused() -> None:
         await read_body(receiving(body(b"1", True), GONE), {}, LIMITS, Deadlines())
 
 
-async def test_a_client_that_leaves_cancels_the_block_and_no_more() -> None:
+def told_by_message() -> CancelWhenGone:
+    return CancelWhenGone(receiving(body(b""), GONE))
+
+
+def told_by_our_server() -> CancelWhenGone:
+    departure = Departure()
+    asyncio.get_running_loop().call_later(0.01, departure.happened)
+    return CancelWhenGone(receiving(), departure)
+
+
+def told_before() -> CancelWhenGone:
+    departure = Departure()
+    departure.happened()
+    return CancelWhenGone(receiving(), departure)
+
+
+@pytest.mark.parametrize("watching", [told_by_message, told_by_our_server, told_before])
+async def test_a_client_that_leaves_cancels_the_block_and_no_more(watching: Callable[[], CancelWhenGone]) -> None:
     """What runs in the block is cancelled; behind it the task goes on."""
     cleaned = False
-    async with CancelWhenGone(receiving(body(b""), GONE)) as watch:
+    async with watching() as watch:
         try:
             await asyncio.sleep(5)
         finally:
@@ -80,6 +106,15 @@ async def test_a_client_that_leaves_cancels_the_block_and_no_more() -> None:
     assert watch.left
     assert cleaned
     await asyncio.sleep(0)  # not cancelled any more
+
+
+async def test_a_client_that_leaves_between_two_requests_cancels_nothing() -> None:
+    """A departure after the block is nobody's concern."""
+    departure = Departure()
+    async with CancelWhenGone(receiving(), departure):
+        pass
+    departure.happened()
+    await asyncio.sleep(0)
 
 
 async def test_a_client_that_stays_changes_nothing() -> None:
