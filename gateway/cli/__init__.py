@@ -17,6 +17,7 @@ _COMMANDS = {
     "demo": ("gateway.cli.serve", "demo"),
     "policy": ("gateway.cli.policy", "policy"),
     "audit": ("gateway.cli.audit", "audit"),
+    "inspect": ("gateway.cli.inspect", "inspect"),
     "trace": ("gateway.cli.trace", "trace"),
     "keys": ("gateway.cli.keys", "keys"),
     "models": ("gateway.cli.models", "models"),

@@ -11,6 +11,7 @@ from gateway.domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from gateway.settings import Settings
+    from gateway.settings.recognizers import RegistrySettings
 
 DEFAULT_CONFIG = Path("bailiwick.yaml")
 DEFAULT_DATA = Path(".state")
@@ -33,6 +34,12 @@ class CliContext:
         from gateway.settings import load_settings
 
         return load_settings(path, data_override=self.data_override)
+
+    def registry(self) -> RegistrySettings:
+        """The recognisers of the settings, or those that run without a settings file."""
+        from gateway.settings.recognizers import RegistrySettings
+
+        return RegistrySettings() if self._config_path is None else self.settings().inspection.registry
 
     @property
     def audit_url(self) -> str:

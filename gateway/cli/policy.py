@@ -19,11 +19,11 @@ from gateway.domain.errors import ConfigurationError
 from gateway.domain.finding import Found
 from gateway.domain.ports import DetectorFailed
 from gateway.domain.target import Target, Zone
-from gateway.inspection.catalogue import ENTITIES
 from gateway.policy import CompiledPolicy, compile_policy, evaluate, load
 from gateway.policy import explain as explain_decision
 from gateway.policy.cases import TargetsOf, read_facts, read_targets, read_tests, simple_target
 from gateway.policy.testing import Result, ScanTexts, run_tests
+from gateway.settings.recognizers import RegistrySettings
 
 INVALID_FILE = 3
 TESTS_FAILED = 4
@@ -45,19 +45,19 @@ class PolicyTools:
     detectable: Callable[[], frozenset[str] | None] = lambda: None
 
 
-def _real_tools() -> PolicyTools:
+def _real_tools(registry: Callable[[], RegistrySettings]) -> PolicyTools:
     # Imported when needed only: the composition root loads the detector, which takes seconds.
     def scan_texts(texts: Sequence[str]) -> tuple[Found, ...]:
         from gateway.compose import scan_texts as scan
 
-        return scan(texts)
+        return scan(texts, registry())
 
     def targets_of(path: Path) -> tuple[Target, ...]:
         from gateway.compose import targets_of as targets
 
         return targets(path)
 
-    return PolicyTools(scan_texts, targets_of, lambda: ENTITIES)
+    return PolicyTools(scan_texts, targets_of, lambda: registry().entities())
 
 
 @click.group()
@@ -145,7 +145,7 @@ def explain(
 
 
 def _tools(ctx: click.Context) -> PolicyTools:
-    return ctx.find_object(PolicyTools) or _real_tools()
+    return ctx.find_object(PolicyTools) or _real_tools((ctx.find_object(CliContext) or CliContext()).registry)
 
 
 def _today() -> date:

@@ -21,6 +21,7 @@ from gateway.budgets.leases import LeasedLedger
 from gateway.budgets.ledger import StoreError
 from gateway.budgets.redis_ledger import RedisLedger
 from gateway.budgets.sql_ledger import SqlLedger
+from gateway.compose.inspection import Inspecting, new_detector, open_inspection
 from gateway.compose.targets import Backends, declared, output_limit_fields
 from gateway.compose.upkeep import Upkeep
 from gateway.dialects import openai_chat
@@ -38,8 +39,6 @@ from gateway.http.server import serve
 from gateway.http.wire import Limits
 from gateway.identity.secrets import derive, load_secret
 from gateway.identity.store import SqlKeyStore
-from gateway.inspection.detector import PresidioDetector
-from gateway.inspection.inspector import Inspector
 from gateway.inspection.occurrences import leaks
 from gateway.inspection.redact import Pseudonymiser
 from gateway.pipeline.dispatch import Dispatcher, Tries
@@ -120,17 +119,17 @@ class _Stores:
 async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     """Open every part. Raises `ConfigurationError`: without a good policy, or without its stores, nothing starts."""
     async with AsyncExitStack() as stack:
-        detector = PresidioDetector(processes=settings.inspection.processes)
+        detector = new_detector(settings)
         archive = settings.storage.folder / "policies"
         policies = PolicyStore(settings.policy, detectable=detector.entities, archive=archive)
         stores = await _open_stores(settings, stack)
-        stack.push_async_callback(detector.aclose)
-        await detector.start()
+        secret = load_secret(settings.storage.folder)
+        inspecting = await open_inspection(settings, detector, secret, stores.metrics, stack)
         targets = {target.id: target for target in declared(settings)}
         directory = Directory(targets, {route.name: route for route in settings.routes})
         backends = Backends()
         await backends.open(settings, stack)
-        recorder, pipeline = _pipeline(settings, detector, policies, stores, directory, backends, stack)
+        recorder, pipeline = _pipeline(settings, inspecting, secret, policies, stores, directory, backends, stack)
         probe = SelfProbe(pipeline, directory, openai_chat)
         upkeep = Upkeep(settings, policies, probe, recorder, stores.metrics, backends.engines)
         endpoint = ChatEndpoint(pipeline, stores.keys, _limits(settings))
@@ -230,7 +229,8 @@ async def _open_ledger(settings: Settings, stack: AsyncExitStack) -> Ledger:
 
 def _pipeline(
     settings: Settings,
-    detector: PresidioDetector,
+    inspecting: Inspecting,
+    secret: bytes,
     policies: PolicyStore,
     stores: _Stores,
     directory: Directory,
@@ -238,7 +238,6 @@ def _pipeline(
     stack: AsyncExitStack,
 ) -> tuple[Recorder, Pipeline]:
     clock = SystemClock()
-    secret = load_secret(settings.storage.folder)
     recorder = Recorder(stores.audit, clock, LogMac(derive(secret, "audit-mac")).label, directory.routes.__contains__)
     purse = Purse(stores.ledger, clock)
     stack.push_async_callback(purse.drain)
@@ -257,11 +256,11 @@ def _pipeline(
         return evaluate(policies.current, facts, targets)
 
     steps = Steps(
-        inspector=Inspector(detector, timeout=settings.inspection.timeout),
+        inspector=inspecting.inspector,
         decide=decide,
         selector=Selector(directory.targets, latency, breaker),
         dispatcher=dispatcher,
-        replier=Replier(recorder, purse, observer(stores.metrics, clock)),
+        replier=Replier(recorder, purse, inspecting.masker, observer(stores.metrics, clock)),
         recorder=recorder,
     )
     return recorder, Pipeline(directory, steps, stores.tracer, clock)

@@ -9,11 +9,12 @@ from gateway.domain.finding import Found
 from gateway.identity.keys import KeyTable
 from gateway.inspection.offline import scan_found
 from gateway.settings import Settings
+from gateway.settings.recognizers import RegistrySettings
 
 
-def scan_texts(texts: Sequence[str]) -> tuple[Found, ...]:
-    """What the real detector finds in these texts."""
-    return scan_found(texts)
+def scan_texts(texts: Sequence[str], registry: RegistrySettings | None = None) -> tuple[Found, ...]:
+    """What the real detector finds in these texts, with these recognisers or those of no settings file."""
+    return scan_found(texts, registry)
 
 
 @contextmanager

@@ -243,13 +243,15 @@ class ChunkRestorer:
     its choice and its place in `delta`, because a token can be cut between two chunks but never runs from one channel
     into another. `make` gives the restorer of a channel; its argument says whether the text is JSON, in which a value
     has to be escaped. What a channel still holds back goes out in a chunk of its own before the one with the choice's
-    ``finish_reason``, or at the end. A chunk in which nothing changes is passed on byte by byte.
+    ``finish_reason``, or at the end. A chunk in which nothing changes is passed on byte by byte. Without `logprobs` the
+    probabilities of the tokens, which spell the text out, are taken away.
     """
 
-    __slots__ = ("_channels", "_last", "_make")
+    __slots__ = ("_channels", "_last", "_logprobs", "_make")
 
-    def __init__(self, make: Callable[[bool], TextRestorer]) -> None:
+    def __init__(self, make: Callable[[bool], TextRestorer], logprobs: bool = True) -> None:
         self._make = make
+        self._logprobs = logprobs
         self._channels: dict[_Place, TextRestorer] = {}
         self._last: JsonObject = {}
 
@@ -269,6 +271,9 @@ class ChunkRestorer:
             root = index if isinstance(index, int) else 0
             finished = choice.get("finish_reason") is not None
             changed |= self._restore(choice.get("delta"), (root,), finished)
+            if choice.get("logprobs") and not self._logprobs:
+                choice["logprobs"] = None
+                changed = True
             if finished and self._channels:
                 before += self._flush([place for place in self._channels if place[0] == root])
         return [*before, orjson.dumps(tree) if changed else data]
@@ -368,8 +373,21 @@ def is_json_text(path: Path) -> bool:
     return bool(path) and path[-1] == "arguments"
 
 
-def chunk_restorer(make: Callable[[bool], TextRestorer]) -> ChunkRestorer:
-    return ChunkRestorer(make)
+def is_prose(path: Path) -> bool:
+    """Does the model's own word stand at this place of an answer? Ids, roles and counts are not."""
+    return len(path) > 3 and path[0] == "choices" and path[2] == "message" and path[-1] not in _NO_PROSE
+
+
+def chunk_restorer(make: Callable[[bool], TextRestorer], logprobs: bool = True) -> ChunkRestorer:
+    return ChunkRestorer(make, logprobs)
+
+
+def without_logprobs(answer: JsonObject) -> JsonObject:
+    """A whole answer without the probabilities of its tokens, which spell the text out."""
+    choices = answer.get("choices")
+    if not isinstance(choices, list) or not any(isinstance(c, dict) and c.get("logprobs") for c in choices):
+        return answer
+    return {**answer, "choices": [{**c, "logprobs": None} if isinstance(c, dict) else c for c in choices]}
 
 
 def stream_error(error: GatewayError, decision: str) -> bytes:

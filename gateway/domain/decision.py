@@ -119,7 +119,8 @@ class Decision:
 
     `regions` None means any. `redact` lists what must be hidden before the bytes leave (empty: nothing).
     `cost_cap` and `day_limit` are nano-dollars, None meaning no limit; `first_token` is seconds.
-    `would` lists what audit-mode rules (or an audit-mode policy) would have added, without effect.
+    `hide_in_answers` lists what a model may not tell of its own. `would` lists what audit-mode rules (or an audit-mode
+    policy) would have added, without effect.
     """
 
     policy: PolicyId
@@ -137,6 +138,7 @@ class Decision:
     reasons: tuple[Reason, ...]
     would: tuple[Reason, ...]
     targets: tuple[TargetVerdict, ...]
+    hide_in_answers: tuple[Hidden, ...] = ()
 
     @property
     def permitted(self) -> frozenset[str]:
@@ -146,3 +148,7 @@ class Decision:
     def hides(self, entity: str, percent: int) -> bool:
         """Must a finding of this entity and confidence be hidden from a cloud?"""
         return any(entity == hidden.entity and percent >= hidden.percent for hidden in self.redact)
+
+    def hides_in_answer(self, entity: str, percent: int) -> bool:
+        """Must a finding of this entity and confidence be hidden in the answer?"""
+        return any(entity == hidden.entity and percent >= hidden.percent for hidden in self.hide_in_answers)

@@ -34,6 +34,7 @@ class Code(StrEnum):
     TARGET_RATE_LIMITED = "target_rate_limited"
     TARGET_TIMEOUT = "target_timeout"
     TARGET_BAD_ANSWER = "target_bad_answer"
+    ANSWER_NOT_INSPECTED = "answer_not_inspected"
     TARGET_REFUSED = "target_refused"
     EGRESS_REFUSED = "egress_refused"
     AUDIT_UNAVAILABLE = "audit_unavailable"

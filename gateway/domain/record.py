@@ -95,6 +95,7 @@ class AuditRecord:
     cost: NanoUsd = NanoUsd(0)
     cost_basis: Label = Label("")
     restored: int = 0
+    masked: int = 0
     first_token_ms: int | None = None
     total_ms: int | None = None
     trace: Label = Label("")

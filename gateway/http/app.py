@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 from litestar import Litestar, Request, Response, asgi, get, post
 from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
+from litestar.params import FromPath
 from litestar.types import ControllerRouterHandler, Receive, Scope, Send
 
 from gateway.dialects import openai_chat
@@ -76,7 +77,7 @@ def _model_routes(service: Service) -> list[ControllerRouterHandler]:
         return _json({"object": "list", "data": [described(name) for name in service.directory.routes]})
 
     @get("/v1/models/{name:path}")
-    async def model(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
+    async def model(request: Request[Any, Any, Any], name: FromPath[str]) -> Response[bytes]:
         _caller(service, request)
         wanted = name.removeprefix("/")
         if wanted not in service.directory.routes:
@@ -109,7 +110,7 @@ def _health_routes(service: Service, endpoint: ChatEndpoint) -> list[ControllerR
 
 def _decision_routes(service: Service) -> list[ControllerRouterHandler]:
     @get("/bailiwick/v1/decisions/{decision:str}")
-    async def decision(request: Request[Any, Any, Any], decision: str) -> Response[bytes]:
+    async def decision(request: Request[Any, Any, Any], decision: FromPath[str]) -> Response[bytes]:
         caller = _caller(service, request)
         records = await service.audit.find(decision[:96])
         if not records or not _may_see(caller, records[0]):

@@ -62,6 +62,7 @@ def _observation(exchange: Exchange, status: int, error: GatewayError | None, no
         reasons=tuple(reason.rule for reason in decision.reasons) if decision else (),
         would=tuple(reason.rule for reason in decision.would) if decision else (),
         retries=tuple(exchange.failures[:-1] if error else exchange.failures),
+        guard_stops=exchange.guard_stops,
         fallback=bool(attempt and candidates and attempt.candidate.target.id != candidates[0].target.id),
     )
 
@@ -96,6 +97,7 @@ def _attributes(exchange: Exchange, outcome: str, status: int) -> dict[str, str 
             names.COST_USD: float(in_usd(exchange.cost)),
             names.COST_BASIS: exchange.cost_basis or "none",
             names.RESTORED: exchange.restored,
+            names.MASKED: exchange.masked,
             names.SENT_BYTES: len(attempt.body),
         }
         if attempt.first_event is not None:

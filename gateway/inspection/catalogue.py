@@ -1,11 +1,13 @@
-"""The entities that the built-in detector finds, known without loading it."""
+"""The entities that the detector can find, known without loading it."""
 
 from __future__ import annotations
 
-ENTITIES = frozenset(
-    {
-        *("API_KEY", "CREDIT_CARD", "CRYPTO", "EMAIL_ADDRESS", "IBAN_CODE", "IP_ADDRESS", "JWT", "LOCATION"),
-        *("MAC_ADDRESS", "PERSON", "PHONE_NUMBER", "PRIVATE_KEY", "SECRET", "UK_NHS", "UK_NINO", "US_BANK_NUMBER"),
-        *("US_ITIN", "US_PASSPORT", "US_SSN"),
-    }
-)
+from gateway.settings.recognizers import RegistrySettings
+
+ENTITIES = RegistrySettings().entities()
+"""What is found when the settings say nothing about recognisers."""
+
+
+def entities(settings: RegistrySettings) -> frozenset[str]:
+    """What is found with these settings, company files included. Costs microseconds."""
+    return settings.entities()

@@ -8,20 +8,28 @@ from typing import TYPE_CHECKING
 
 from gateway.domain.finding import Span
 from gateway.domain.ports import DetectorFailed
+from gateway.domain.tree import Json
 from gateway.inspection.batches import Piece, batches
 from gateway.inspection.catalogue import ENTITIES
+from gateway.inspection.digits import count_digits
 from gateway.inspection.pool import ProcessEnded, ProcessPool
+from gateway.settings.recognizers import RegistrySettings
 
 if TYPE_CHECKING:
     from gateway.inspection.engine import Engine
 
-INLINE_CHARACTERS = 2_500
-INLINE_COST = 1_000
+INLINE_COST = 1_200
 """Microseconds that a scan in the event loop may take, by estimate; more goes to a process."""
 
 MAX_WAITING = 50_000_000
 """Characters that may wait for a process; a call that would exceed it fails at once."""
 
+# Microseconds, measured, and rather too high: a tagger of names costs the most, and something for each text; what looks
+# like a number or an address is parsed and checked.
+_COST_OF_TEXT = 100.0
+_COST_OF_CHARACTER = 1.25
+_COST_OF_DIGIT = 9.0
+_COST_OF_AT_SIGN = 40.0
 _LONGEST_WORD = 400  # patterns need time in the square of a word's length, so longer words never run in the loop
 
 
@@ -32,19 +40,24 @@ class PresidioDetector:
     which can be killed: a text that makes a pattern run away costs its own request a timeout and nobody else more
     than the wait for a new process. There is no thread in between: a thread would hold the same interpreter lock,
     and could not be stopped.
+
+    `registry` are the settings of the recognisers, as JSON (`RegistrySettings.to_json`), for here and each process.
     """
 
-    def __init__(self, processes: int = 1) -> None:
+    def __init__(self, processes: int = 1, registry: Json = None) -> None:
         if processes < 1:
             raise ValueError("at least one detector process is needed")
         self._processes = processes
-        self._pool = ProcessPool(processes)
+        self._registry = registry
+        self._entities = RegistrySettings.from_json(registry).entities() if isinstance(registry, dict) else ENTITIES
+        self._pool = ProcessPool(processes, registry)
         self._engine: Engine | None = None
         self._waiting = 0
 
     @property
     def entities(self) -> frozenset[str]:
-        return ENTITIES
+        """What can be found with these settings; known before the start."""
+        return self._entities
 
     @property
     def pids(self) -> frozenset[int]:
@@ -58,7 +71,7 @@ class PresidioDetector:
 
     async def start(self) -> None:
         """Load the recognisers here and in the processes, some seconds. Raises `DetectorFailed`."""
-        engine, _ = await asyncio.gather(asyncio.to_thread(_load), self._pool.start())
+        engine, _ = await asyncio.gather(asyncio.to_thread(_load, self._registry), self._pool.start())
         self._engine = engine
 
     async def scan(self, texts: Sequence[str], timeout: float) -> list[list[Span]]:
@@ -76,6 +89,13 @@ class PresidioDetector:
         finally:
             self._waiting -= characters
 
+    def scan_now(self, text: str) -> list[Span]:
+        """The spans of a text of some hundred characters (a window of a stream), at once, in the event loop. Raises
+        `DetectorFailed`."""
+        if self._engine is None:
+            raise DetectorFailed("the detector has not been started")
+        return self._scan_here(self._engine, [text])[0]
+
     async def aclose(self) -> None:
         """Stop the processes."""
         self._engine = None
@@ -85,7 +105,9 @@ class PresidioDetector:
         try:
             return [engine.scan(text) for text in texts]
         except Exception as error:  # the border to the recognisers: whatever fails there, the text was not scanned
-            raise DetectorFailed(f"a recogniser failed: {type(error).__name__}") from None
+            kind = type(error).__name__
+        # Raised out here, so that no context is chained to it: the other exception's text may hold content.
+        raise DetectorFailed(f"a recogniser failed: {kind}")
 
     async def _scan_elsewhere(self, texts: Sequence[str], timeout: float) -> list[list[Span]]:
         found: list[list[Span]] = [[] for _ in texts]
@@ -117,20 +139,19 @@ class PresidioDetector:
 
 def is_cheap(texts: Sequence[str]) -> bool:
     """May these texts be scanned in the event loop? By estimate of the time from what is in them."""
-    if sum(map(len, texts)) > INLINE_CHARACTERS:
-        return False
     cost = 0.0
     for text in texts:
-        digits = sum(map(text.count, "0123456789"))
-        cost += 20 + 0.4 * len(text) + 6 * digits + 50 * text.count("@")
-        if max(map(len, text.split()), default=0) > _LONGEST_WORD:
+        size = len(text)
+        cost += _COST_OF_TEXT + _COST_OF_CHARACTER * size
+        if cost > INLINE_COST:
+            return False
+        cost += _COST_OF_DIGIT * count_digits(text) + _COST_OF_AT_SIGN * text.count("@")
+        if size > _LONGEST_WORD and max(map(len, text.split()), default=0) > _LONGEST_WORD:
             return False
     return cost <= INLINE_COST
 
 
-def _load() -> Engine:
-    from gateway.inspection.engine import Engine  # takes seconds to import, and so is not imported with this module
+def _load(settings: Json) -> Engine:
+    from gateway.inspection.engine import load  # takes seconds to import, and so is not imported with this module
 
-    engine = Engine()
-    engine.warm()
-    return engine
+    return load(settings)

@@ -16,9 +16,12 @@ from presidio_analyzer import EntityRecognizer, PatternRecognizer
 from presidio_analyzer.context_aware_enhancers import LemmaContextAwareEnhancer
 
 from gateway.domain.finding import Span
-from gateway.inspection.excerpts import FINDERS, Excerpts, Features
+from gateway.domain.tree import Json
+from gateway.inspection.excerpts import Features
+from gateway.inspection.needs import Needs, needs
 from gateway.inspection.presidio import FLOOR, registry
 from gateway.inspection.recognizers.base import TextRecognizer
+from gateway.inspection.recognizers.mail import MailRecognizer
 from gateway.inspection.words import WORD, is_keyword
 
 _ENHANCER = LemmaContextAwareEnhancer()  # only for its figures
@@ -31,6 +34,7 @@ _WARM_UP = (
 
 
 _SPACE = re.compile(r"\s")
+_BEFORE = 400  # characters before a finding in which its context nearly always is
 
 
 class _Hit(NamedTuple):
@@ -41,10 +45,16 @@ class _Hit(NamedTuple):
     source: _Source
 
 
+class _Pattern(NamedTuple):
+    search: regex.Pattern[str]
+    score: float
+    needs: Needs
+
+
 class _Source:
     """One recogniser with what is asked of it for every text."""
 
-    __slots__ = ("_entity", "_gate_and_finder", "_own", "_patterns", "context", "recognizer")
+    __slots__ = ("_entity", "_mail", "context", "digits", "own", "patterns", "recognizer")
 
     def __init__(self, recognizer: EntityRecognizer) -> None:
         name = str(recognizer.name)  # type: ignore[has-type]
@@ -52,51 +62,55 @@ class _Source:
             raise TypeError(f"{name} has a context boost of its own, which the engine does not run")
         self.recognizer = recognizer
         self.context = tuple(word.lower() for word in recognizer.context or ())
-        self._own = recognizer if isinstance(recognizer, TextRecognizer) else None
+        self.own = recognizer if isinstance(recognizer, TextRecognizer) else None
         self._entity = recognizer.supported_entities[0]
-        self._gate_and_finder = FINDERS.get(name)
-        self._patterns: list[tuple[regex.Pattern[str], float]] | None = None
-        if isinstance(recognizer, PatternRecognizer) and type(recognizer).analyze is PatternRecognizer.analyze:
-            flags = recognizer.global_regex_flags
-            self._patterns = [(regex.compile(p.regex, flags), p.score) for p in recognizer.patterns]  # type: ignore[has-type]
+        self._mail = isinstance(recognizer, MailRecognizer)
+        self.patterns: list[_Pattern] | None = None
+        self.digits = 0
+        """Decimal digits without which nothing is found."""
+        if self.own is not None:
+            self.digits = self.own.MIN_DIGITS
+        elif isinstance(recognizer, PatternRecognizer) and type(recognizer).analyze is PatternRecognizer.analyze:
+            flags = int(recognizer.global_regex_flags or 0)
+            self.patterns = [
+                _Pattern(regex.compile(p.regex, flags), p.score, needs(p.regex, flags))
+                for p in recognizer.patterns  # type: ignore[has-type]
+            ]
+            self.digits = min((pattern.needs.digits for pattern in self.patterns), default=0)
 
-    def hits(self, text: str, features: Features) -> list[_Hit]:
-        if self._own is not None:
-            if features.digits < self._own.MIN_DIGITS:
-                return []
-            return [_Hit(*hit, self) for hit in self._own.found(text)]
-        if self._gate_and_finder is None:
-            return self._analyzed(text)
-        can_match, finder = self._gate_and_finder
-        spans = finder(text) if can_match(features) else []
-        if not spans:
-            return []
-        part = Excerpts(text, spans)
-        return [
-            hit._replace(start=part.back(hit.start), end=part.back(hit.end - 1) + 1)
-            for hit in self._analyzed(part.text)
-        ]
+    def with_digits(self, digits: int) -> tuple[_Source, list[_Pattern]]:
+        """This, with the patterns that can match where there are so many digits."""
+        return self, [pattern for pattern in self.patterns or () if pattern.needs.digits <= digits]
 
-    def _analyzed(self, text: str) -> list[_Hit]:
-        if self._patterns is None:
-            results = self.recognizer.analyze(text, self.recognizer.supported_entities, None)  # type: ignore[arg-type]
-            return [_Hit(r.entity_type, r.start, r.end, r.score, self) for r in results or ()]
-        assert isinstance(self.recognizer, PatternRecognizer)
-        # What PatternRecognizer.analyze does, without an explanation object for each match
-        hits = []
-        for pattern, score in self._patterns:
-            for match in pattern.finditer(text):
-                value = match.group()
-                if not value:
-                    continue
-                valid = self.recognizer.validate_result(value)
-                if valid is not None:
-                    score_here = EntityRecognizer.MAX_SCORE if valid else EntityRecognizer.MIN_SCORE
-                else:
-                    score_here = score
-                if score_here > 0 and not self.recognizer.invalidate_result(value):
-                    hits.append(_Hit(self._entity, match.start(), match.end(), score_here, self))
+    def analyzed(self, text: str) -> list[_Hit]:
+        """What a recogniser finds that is neither ours nor made of patterns alone."""
+        results = self.recognizer.analyze(text, self.recognizer.supported_entities, None)  # type: ignore[arg-type]
+        return [_Hit(r.entity_type, r.start, r.end, r.score, self) for r in results or ()]
+
+    def matched(self, patterns: list[_Pattern], features: Features) -> list[_Hit]:
+        """What these patterns of the recogniser find."""
+        hits: list[_Hit] = []
+        for pattern in patterns:
+            if not features.lack(pattern.needs):
+                self._match(pattern, features, hits)
         return _distinct(hits) if len(hits) > 1 else hits
+
+    def _match(self, pattern: _Pattern, features: Features, hits: list[_Hit]) -> None:
+        """What PatternRecognizer.analyze does, without an explanation object for each match."""
+        recognizer = self.recognizer
+        assert isinstance(recognizer, PatternRecognizer)
+        part = features.around("@") if self._mail else features.excerpts(pattern.needs)
+        for match in pattern.search.finditer(features.text if part is None else part.text):
+            value = match.group()
+            if not value:
+                continue
+            valid = recognizer.validate_result(value)
+            score = pattern.score
+            if valid is not None:
+                score = EntityRecognizer.MAX_SCORE if valid else EntityRecognizer.MIN_SCORE
+            if score > 0 and not recognizer.invalidate_result(value):
+                start = match.start() if part is None else part.back(match.start())
+                hits.append(_Hit(self._entity, start, start + len(value), score, self))
 
 
 class Engine:
@@ -106,8 +120,14 @@ class Engine:
     """
 
     def __init__(self, recognizers: list[EntityRecognizer] | None = None, floor: float = FLOOR) -> None:
-        chosen = registry().recognizers if recognizers is None else recognizers
-        self._sources = [_Source(recognizer) for recognizer in chosen]
+        chosen = list(registry().recognizers) if recognizers is None else recognizers
+        sources = [_Source(recognizer) for recognizer in chosen]
+        needed = {source.digits for source in sources}
+        needed.update(pattern.needs.digits for source in sources for pattern in source.patterns or ())
+        most = max(needed, default=0)
+        self._by_digits = [
+            [source.with_digits(digits) for source in sources if source.digits <= digits] for digits in range(most + 1)
+        ]
         self._floor = floor
         self.entities = frozenset(entity for r in chosen for entity in r.supported_entities)
 
@@ -118,23 +138,38 @@ class Engine:
     def scan(self, text: str) -> list[Span]:
         """The spans found, by place. Overlapping spans of different entities are all reported."""
         features = Features(text)
-        hits = [hit for source in self._sources for hit in source.hits(text, features)]
+        by_digits = self._by_digits
+        hits: list[_Hit] = []
+        for source, patterns in by_digits[min(features.digits, len(by_digits) - 1)]:
+            if source.own is not None:
+                for entity, start, end, score in source.own.found(text):
+                    hits.append(_Hit(entity, start, end, score, source))
+            elif source.patterns is None:
+                hits += source.analyzed(text)
+            elif patterns:
+                hits += source.matched(patterns, features)
         if not hits:
             return []
         hits = [hit for hit in _boosted(text, hits) if hit.score >= self._floor]
         return [Span(hit.start, hit.end, hit.entity, round(hit.score * 100)) for hit in _distinct(hits)]
 
 
+def load(settings: Json = None) -> Engine:
+    """A warm engine over the recognisers that `settings` ask for, by default the usual ones. Takes seconds."""
+    engine = Engine(list(registry(settings).recognizers))
+    engine.warm()
+    return engine
+
+
 def _boosted(text: str, hits: list[_Hit]) -> list[_Hit]:
     """Scores raised where one of a recogniser's context words is in one of the words before the finding."""
-    last = max((hit.start for hit in hits if hit.source.context), default=-1)
-    if last < 0:
+    places = [hit.start for hit in hits if hit.source.context and hit.score < EntityRecognizer.MAX_SCORE]
+    if not places:
         return hits
-    space = _SPACE.search(text, last + 1)
-    words = _Words(text, space.start() if space else len(text))
+    words = _Words(text, min(places), max(places))
     return [
         hit._replace(score=_raised(hit.score))
-        if hit.source.context and words.before(hit.start, hit.source.context)
+        if hit.source.context and hit.score < EntityRecognizer.MAX_SCORE and words.before(hit.start, hit.source.context)
         else hit
         for hit in hits
     ]
@@ -146,31 +181,50 @@ def _raised(score: float) -> float:
 
 
 class _Words:
-    """The words of a text up to an offset, which must not be inside a word."""
+    """The words before findings that start between `first` and `last`, made from a little before the first."""
 
-    def __init__(self, text: str, end: int) -> None:
-        self._starts: list[int] = []
-        self._ends: list[int] = []
-        self._words: list[str] = []
-        for match in WORD.finditer(text, 0, end):
-            self._starts.append(match.start())
-            self._ends.append(match.end())
-            self._words.append(match.group().lower())
+    def __init__(self, text: str, first: int, last: int) -> None:
+        word = WORD.search(text, last)
+        self._text = text
+        self._end = word.end() if word else len(text)
+        space = _SPACE.search(text, first - _BEFORE, first) if first > _BEFORE else None
+        self._make(space.start() if space else 0)
+
+    def _make(self, begin: int) -> None:
+        """The places of the words from `begin` on, which is not inside a word."""
+        self._begin = begin
+        self._places = [match.span() for match in WORD.finditer(self._text, begin, self._end)]
         self._context_of: dict[int, str] = {}
 
     def before(self, start: int, context: tuple[str, ...]) -> bool:
-        """Is one of `context` inside the word at `start` or one of the keywords before it?"""
-        index = bisect_right(self._ends, start)
-        if index not in self._context_of:
+        """Is one of `context` inside one of the keywords before `start`, that at it, or else the next one?"""
+        places = self._places
+        index = bisect_right(places, (start, self._end))
+        if index and places[index - 1][1] > start:
+            index -= 1  # the word that holds `start`; else the first behind it
+        found = self._context_of.get(index)
+        if found is None:
             keywords: list[str] = []
-            i = min(index, len(self._words) - 1)
+            i = min(index, len(places) - 1)
             while i >= 0 and len(keywords) <= _ENHANCER.context_prefix_count:
-                if is_keyword(self._words[i]):
-                    keywords.append(self._words[i])
+                word = self._text[places[i][0] : places[i][1]].lower()
+                if is_keyword(word):
+                    keywords.append(word)
                 i -= 1
-            self._context_of[index] = "\n".join(keywords)
-        found = self._context_of[index]
-        return any(word in found for word in context)
+            if i < 0 and self._begin:  # there may be more before
+                self._make(0)
+                return self.before(start, context)
+            if index < len(places):
+                keywords.append(self._keyword_from(places[index][0]))
+            found = self._context_of[index] = "\n".join(keywords)
+        return any(map(found.__contains__, context))
+
+    def _keyword_from(self, start: int) -> str:
+        """The first keyword that begins at `start` or behind it, where a word begins."""
+        for match in WORD.finditer(self._text, start):
+            if is_keyword(word := match.group().lower()):
+                return word
+        return ""
 
 
 def _distinct(hits: list[_Hit]) -> list[_Hit]:

@@ -1,23 +1,37 @@
-"""The parts of a text in which a recogniser can find anything at all.
+"""The parts of a text in which a pattern can match at all.
 
-Each of Presidio's patterns needs something rare (nine digits, two colons with hexadecimal digits between). An
-excerpt is the longest stretch around it that a match could cover, with one character more on each side, so that
-matching the excerpts finds exactly what matching the whole text would.
+What a pattern needs (`needs.py`) is counted or searched for once in a text, for all patterns. In a long text the
+patterns then see only excerpts: the stretches around what they need, as far as a match can reach and look. Matching
+the excerpts finds exactly what matching the whole text would.
 """
 
 from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from typing import TypeAlias
 
-Span: TypeAlias = "tuple[int, int]"
-Finder: TypeAlias = "Callable[[str], list[Span]]"
+import numpy as np
+from numpy.typing import NDArray
 
-_GAP = "\n\n"  # no pattern matches across it, and it is no word character
+from gateway.inspection.digits import HIGH, count_digits
+from gateway.inspection.needs import Needs
+
+Stretch: TypeAlias = "tuple[int, int]"
+_Positions: TypeAlias = "NDArray[np.intp]"
+
+SHORT = 2_000
+"""Characters of a text that is always searched whole: dividing it would cost more."""
+
+_WHOLE = 0.6  # share of a text from which excerpts are no gain
+_LONG_WORD = 16  # characters of a word that is rare in prose
+_GAP = "\n\n"
+_SPACE = re.compile(r"\s")
 _MAIL_REACH = 320  # characters each side of an at sign: no address is longer (RFC 5321)
-_TOKEN_LIMIT = 2000
+# Letters that `regex` takes for "i", "k" and "s" where case does not count, and `str.lower` does not.
+_FOLDED = str.maketrans({"\u0130": "i", "\u0131": "i", "\u017f": "s", "\u212a": "k"})
+_NOT_ASCII_SPACE = np.array([0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000])
 
 
 class Excerpts:
@@ -25,12 +39,12 @@ class Excerpts:
 
     __slots__ = ("_originals", "_starts", "text")
 
-    def __init__(self, text: str, spans: Iterable[Span]) -> None:
+    def __init__(self, text: str, stretches: Iterable[Stretch]) -> None:
         pieces: list[str] = []
         self._starts: list[int] = []
         self._originals: list[int] = []
         position = 0
-        for start, end in spans:
+        for start, end in stretches:
             self._starts.append(position)
             self._originals.append(start)
             pieces.append(text[start:end])
@@ -42,117 +56,170 @@ class Excerpts:
         return self._originals[index] + position - self._starts[index]
 
 
-def runs(pattern: str, *, digits: int = 0) -> Finder:
-    """Excerpts are the matches of a pattern for the longest runs, those with at least `digits` digits."""
-    compiled = re.compile(pattern)
-
-    def find(text: str) -> list[Span]:
-        return _widened(
-            text,
-            (
-                match.span()
-                for match in compiled.finditer(text)
-                if digits == 0 or sum(map(str.isdigit, match.group())) >= digits
-            ),
-        )
-
-    return find
-
-
-def tokens(anchor: str, reach: int = _TOKEN_LIMIT) -> Finder:
-    """Excerpts are the stretches without white space around an anchor, at most `reach` characters to each side."""
-    compiled = re.compile(anchor)
-
-    def find(text: str) -> list[Span]:
-        return _widened(text, _around(text, (match.span() for match in compiled.finditer(text)), reach))
-
-    return find
-
-
-def mail(text: str) -> list[Span]:
-    """Around each at sign."""
-    return _widened(text, _around(text, (match.span() for match in _AT.finditer(text)), _MAIL_REACH))
-
-
-_AT = re.compile("@")
-_SPACE = re.compile(r"\s")
-
-
-def _around(text: str, anchors: Iterable[Span], reach: int) -> Iterator[Span]:
-    done = 0
-    for first, last in anchors:
-        if last <= done:
-            continue
-        start = first
-        floor = max(done, first - reach)
-        while start > floor and not text[start - 1].isspace():
-            start -= 1
-        space = _SPACE.search(text, last, min(len(text), last + reach))
-        done = space.start() if space else min(len(text), last + reach)
-        yield start, done
-
-
-def _widened(text: str, spans: Iterable[Span]) -> list[Span]:
-    """One character more on each side; excerpts that meet become one."""
-    found: list[Span] = []
-    for start, end in spans:
-        start, end = max(0, start - 1), min(len(text), end + 1)
-        if found and start <= found[-1][1]:
-            found[-1] = (found[-1][0], max(end, found[-1][1]))
-        else:
-            found.append((start, end))
-    return found
-
-
 class Features:
-    """What is counted once for a text, to tell which recognisers can find nothing in it."""
+    """One text and what is counted or searched for in it, each once."""
 
-    __slots__ = ("_longest", "digits", "longest_number", "text")
+    __slots__ = ("_codes", "_digit_positions", "_excerpts", "_longest", "_lowered", "_words", "digits", "text")
 
     def __init__(self, text: str) -> None:
         self.text = text
-        groups: list[str] = _DIGITS.findall(text)
-        self.digits: int = sum(map(len, groups))
-        self.longest_number: int = max(map(len, groups), default=0)
+        self.digits = count_digits(text)
+        """Decimal digits, of any script."""
         self._longest = -1
+        self._lowered: str | None = None
+        self._codes: NDArray[np.uint32] | None = None
+        self._digit_positions: _Positions | None = None
+        self._words: tuple[_Positions, _Positions] | None = None
+        self._excerpts: dict[object, Excerpts | None] = {}
+
+    @property
+    def lowered(self) -> str:
+        """The text in lower case, of the same length, with the letters plain that match "i", "k" and "s"."""
+        if self._lowered is None:
+            text = self.text
+            self._lowered = text.lower() if text.isascii() else text.translate(_FOLDED).lower()
+        return self._lowered
 
     @property
     def longest_word(self) -> int:
-        """Characters of the longest stretch without white space."""
+        """Characters of the longest stretch without white space, or more."""
         if self._longest < 0:
-            self._longest = max(map(len, self.text.split()), default=0)
+            # `regex` does not take these separators for white space, as `split` does
+            splits = any(map(self.text.__contains__, "\x1c\x1d\x1e\x1f"))
+            self._longest = len(self.text) if splits else max(map(len, self.text.split()), default=0)
         return self._longest
 
+    def lack(self, needs: Needs) -> bool:
+        """Can nothing in the text match a pattern with these needs?"""
+        if self.digits < needs.digits or len(self.text) < needs.least:
+            return True
+        if needs.literals:
+            lowered = self.lowered
+            for literal in needs.literals:
+                if literal in lowered:
+                    break
+            else:
+                return True
+        return needs.spaceless and needs.least >= _LONG_WORD and self.longest_word < needs.least
 
-_DIGITS = re.compile(r"[0-9]+")
-_DIGIT_RUN = r"[0-9](?:[ .-]?\d)*+"
+    def excerpts(self, needs: Needs) -> Excerpts | None:
+        """Where a pattern with these needs can match; None stands for the whole text."""
+        if len(self.text) <= SHORT:
+            return None
+        words = needs.spaceless and needs.margin is not None
+        key: object
+        if words and needs.least >= _LONG_WORD:
+            key = ("words", needs.least, needs.margin)
+        elif needs.reach is not None and (needs.digits or needs.literals):
+            key = ("near", needs.digits or needs.literals, _rounded(needs.reach))
+        elif words and needs.literals:
+            key = ("words", needs.literals, needs.margin)
+        else:
+            return None
+        if key not in self._excerpts:
+            if key[0] == "words":
+                starts, ends = self._words_with(needs)
+                assert needs.margin is not None
+                starts, ends = starts - needs.margin, ends + needs.margin
+            else:
+                starts, ends = self._near(needs)
+            self._excerpts[key] = self._cut(starts, ends)
+        return self._excerpts[key]
 
-Gate: TypeAlias = "Callable[[Features], bool]"
+    def around(self, character: str, reach: int = _MAIL_REACH) -> Excerpts:
+        """The words around each occurrence of a character, at most `reach` characters to each side."""
+        text = self.text
+        found: list[Stretch] = []
+        start = end = 0
+        place = text.find(character)
+        while place >= 0:
+            if place >= end:
+                before = text[max(end, place - reach) : place]
+                start = place
+                if before and not before[-1].isspace():
+                    start -= len(before.rsplit(None, 1)[-1])
+                after = _SPACE.search(text, place, place + reach)
+                end = after.start() if after else min(len(text), place + reach)
+                if found and start - 1 <= found[-1][1]:
+                    start = found.pop()[0] + 1
+                found.append((max(0, start - 1), min(len(text), end + 1)))
+            place = text.find(character, max(end, place + 1))
+        return Excerpts(text, found)
 
-FINDERS: dict[str, tuple[Gate, Finder]] = {
-    "UsSsnRecognizer": (lambda f: f.digits >= 9, runs(_DIGIT_RUN, digits=9)),
-    "UsItinRecognizer": (lambda f: "9" in f.text, runs(r"\d(?:[ -]?\d)*+", digits=9)),
-    "UsPassportRecognizer": (lambda f: f.longest_number >= 8, runs(r"[^\W\d_]?[0-9]{8,}+")),
-    "UsBankRecognizer": (lambda f: f.longest_number >= 8, runs(r"[0-9]{8,}+")),
-    "NhsNumberRecognizer": (lambda f: f.digits >= 10, runs(r"[0-9](?:[ -]?[0-9])*+", digits=10)),
-    "UkNinoRecognizer": (
-        lambda f: f.digits >= 6,
-        runs(r"[^\W\d_]{2}[ ]?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[a-dA-D]"),
-    ),
-    "IbanRecognizer": (
-        lambda f: f.digits >= 2,
-        runs(r"[A-Z0-9]*[A-Z]{2}[0-9]{2}(?:[ -]?[A-Z0-9])*+", digits=2),
-    ),
-    "CryptoRecognizer": (lambda f: f.longest_word >= 26, runs(r"[^\W_]{26,}+")),
-    "IpRecognizer": (
-        lambda f: (f.digits >= 4 and f.text.count(".") >= 3) or f.text.count(":") >= 2,
-        tokens(r"[0-9]\.[0-9]{1,3}\.[0-9]|:[0-9A-Fa-f]{0,4}:"),
-    ),
-    "MacAddressRecognizer": (
-        lambda f: f.text.count(":") >= 5 or f.text.count("-") >= 5 or f.text.count(".") >= 2,
-        tokens(r"[:-][0-9A-Fa-f]{2}[:-]|\.[0-9A-Fa-f]{4}\."),
-    ),
-    "MailRecognizer": (lambda f: "@" in f.text, mail),
-}
-"""By the name of Presidio's recogniser: can it find anything at all, and where. One that is not here is given
-the whole text of every text."""
+    def _near(self, needs: Needs) -> tuple[_Positions, _Positions]:
+        assert needs.reach is not None
+        reach = _rounded(needs.reach)
+        if needs.digits:
+            places = self._digits()
+            first, last = places[: len(places) - needs.digits + 1], places[needs.digits - 1 :]
+            close = last - first < reach
+            return last[close] - reach, first[close] + reach + 1
+        places = np.unique(np.concatenate([self._find(literal) for literal in needs.literals]))
+        return places - reach, places + reach + 1
+
+    def _words_with(self, needs: Needs) -> tuple[_Positions, _Positions]:
+        if needs.least >= _LONG_WORD:
+            starts, ends = self._all_words()
+            long = ends - starts >= needs.least
+            return starts[long], ends[long]
+        return self._words_at(np.unique(np.concatenate([self._find(literal) for literal in needs.literals])))
+
+    def _words_at(self, places: _Positions) -> tuple[_Positions, _Positions]:
+        starts, ends = self._all_words()
+        index = np.searchsorted(starts, places, side="right") - 1
+        return starts[index], ends[index]
+
+    def _cut(self, starts: _Positions, ends: _Positions) -> Excerpts | None:
+        if int(np.sum(ends - starts)) > 4 * len(self.text):
+            return None
+        joined = self._joined(starts, ends)
+        return None if len(joined.text) > _WHOLE * len(self.text) else joined
+
+    def _joined(self, starts: _Positions, ends: _Positions) -> Excerpts:
+        """Stretches in ascending order, those that meet as one."""
+        starts, ends = np.maximum(starts, 0), np.minimum(ends, len(self.text))
+        if len(starts) > 1:
+            apart = starts[1:] > ends[:-1]
+            starts = starts[np.concatenate(([True], apart))]
+            ends = ends[np.concatenate((apart, [True]))]
+        return Excerpts(self.text, zip(starts.tolist(), ends.tolist(), strict=True))
+
+    def _find(self, literal: str) -> _Positions:
+        lowered = self.lowered
+        found = []
+        place = lowered.find(literal)
+        while place >= 0:
+            found.append(place)
+            place = lowered.find(literal, place + 1)
+        return np.array(found, dtype=np.intp)
+
+    def _points(self) -> NDArray[np.uint32]:
+        if self._codes is None:
+            self._codes = np.frombuffer(self.text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+        return self._codes
+
+    def _digits(self) -> _Positions:
+        if self._digit_positions is None:
+            places = np.flatnonzero(self._points() - np.uint32(48) < 10)
+            if not self.text.isascii():
+                foreign = [m.start() for m in HIGH.finditer(self.text) if m.group().isdecimal()]
+                if foreign:
+                    places = np.sort(np.concatenate((places, np.array(foreign, dtype=np.intp))))
+            self._digit_positions = places
+        return self._digit_positions
+
+    def _all_words(self) -> tuple[_Positions, _Positions]:
+        """Where each word starts and ends, with white space as `regex` has it."""
+        if self._words is None:
+            codes = self._points()
+            space = (codes == 32) | (codes - np.uint32(9) < 5)
+            if not self.text.isascii():
+                space |= np.isin(codes, _NOT_ASCII_SPACE)
+            edges = np.flatnonzero(np.diff(np.concatenate(([True], space, [True]))))
+            self._words = edges[::2], edges[1::2]
+        return self._words
+
+
+def _rounded(reach: int) -> int:
+    """A little more, so that patterns of about the same length share their excerpts."""
+    return -(-(reach + 1) // 8) * 8

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gateway.domain.finding import DetectorState, Finding, Inspection, Span
+from gateway.domain.finding import DetectorState, Finding, Found, Inspection, Span
 from gateway.domain.grammar import Grammar
 from gateway.domain.ports import Detector, DetectorFailed
 from gateway.domain.tree import JsonObject
@@ -27,20 +27,26 @@ class Inspector:
         Raises `GatewayError(INVALID_REQUEST)` for a tree that is nested too deep.
         """
         walk = leaves(tree, grammar)
-        readings = Readings(leaf.text for leaf in walk.leaves)
+        texts = [leaf.text for leaf in walk.leaves]
+        readings = Readings(texts)
         state, scanned = await self._scan(readings.texts)
-        spans_of = readings.spans(scanned)
-        return Inspection(
-            findings=tuple(Finding(leaf.path, span) for leaf in walk.leaves for span in spans_of.get(leaf.text, ())),
-            found=tally(
+        findings: tuple[Finding, ...] = ()
+        found: tuple[Found, ...] = ()
+        if any(scanned):
+            spans_of = readings.spans(scanned)
+            findings = tuple(Finding(leaf.path, span) for leaf in walk.leaves for span in spans_of.get(leaf.text, ()))
+            found = tally(
                 (span.entity, text[span.start : span.end], span.percent)
                 for text, spans in spans_of.items()
                 for span in spans
-            ),
+            )
+        return Inspection(
+            findings=findings,
+            found=found,
             detector=state,
             unreadable=walk.unreadable,
-            leaves=len(walk.leaves),
-            characters=sum(len(leaf.text) for leaf in walk.leaves),
+            leaves=len(texts),
+            characters=sum(map(len, texts)),
         )
 
     async def _scan(self, texts: list[str]) -> tuple[DetectorState, Sequence[Sequence[Span]]]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.domain.ports import DetectorFailed
+from gateway.domain.tree import Json
 from gateway.inspection.worker import HEADER, frame
 
 _START_SECONDS = 60.0
@@ -38,8 +39,8 @@ class DetectorProcess:
         self.pid = process.pid
 
     @classmethod
-    async def start(cls) -> DetectorProcess:
-        """A process that is ready. Raises `DetectorFailed`."""
+    async def start(cls, registry: Json = None) -> DetectorProcess:
+        """A process that is ready, its recognisers those of `registry`. Raises `DetectorFailed`."""
         paths = [_PACKAGE_ROOT, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
         process = await asyncio.create_subprocess_exec(
@@ -48,8 +49,10 @@ class DetectorProcess:
         started = cls(process)
         try:
             async with asyncio.timeout(_START_SECONDS):
+                # Not as an argument of the command, which everybody on the machine can read.
+                started._requests.write(frame(registry))
                 await started._answer()
-        except (ProcessEnded, TimeoutError) as error:
+        except (ProcessEnded, ConnectionError, TimeoutError) as error:
             await started.kill()
             raise DetectorFailed("a detector process could not be started") from error
         except asyncio.CancelledError:
@@ -107,8 +110,9 @@ class DetectorProcess:
 class ProcessPool:
     """A fixed number of processes. A job that is abandoned frees its process when it ends, or at its deadline."""
 
-    def __init__(self, processes: int) -> None:
+    def __init__(self, processes: int, registry: Json = None) -> None:
         self._size = processes
+        self._registry = registry
         self._idle: asyncio.Queue[DetectorProcess] = asyncio.Queue()
         self._all: set[DetectorProcess] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -122,7 +126,9 @@ class ProcessPool:
 
     async def start(self) -> None:
         """Start all processes. Raises `DetectorFailed`, having stopped those that did start."""
-        started = await asyncio.gather(*(DetectorProcess.start() for _ in range(self._size)), return_exceptions=True)
+        started = await asyncio.gather(
+            *(DetectorProcess.start(self._registry) for _ in range(self._size)), return_exceptions=True
+        )
         for process in started:
             if isinstance(process, DetectorProcess):
                 self._add(process)
@@ -177,7 +183,7 @@ class ProcessPool:
         pause = 0.1
         while not self._closed:
             try:
-                self._add(await DetectorProcess.start())
+                self._add(await DetectorProcess.start(self._registry))
                 return
             except DetectorFailed:
                 await asyncio.sleep(pause)

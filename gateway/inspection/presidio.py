@@ -1,58 +1,46 @@
-"""Which recognisers run, and Presidio's own made quiet, offline and fit for the purpose.
+"""The registry of recognisers, ours and Presidio's, made quiet, offline and fit for the purpose.
 
-Left out of Presidio's English set, because they harm more than they help here: URL (a link is no personal datum
-by itself and links are everywhere), DATE_TIME (dates of meetings are no birthdays), US_DRIVER_LICENSE (matches
-nearly every code of letters and digits), MEDICAL_LICENSE (one in ten codes of two letters and seven digits has a
-right checksum), UUID (request ids) and the spaCy names recogniser (there is no model).
+Which recognisers there are stands in gateway/settings/recognizers.yaml. Three of Presidio's cannot be switched on,
+because ours take their place without what is wrong with them: the one for mail addresses downloads a list from the
+network, the one for IBANs logs candidates, the one for phone numbers needs milliseconds for each region.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Mapping
+from importlib import import_module
+from typing import Any
 
-from presidio_analyzer import AnalyzerEngine, Pattern, RecognizerRegistry
-from presidio_analyzer.predefined_recognizers import (
-    CryptoRecognizer,
-    IbanRecognizer,
-    IpRecognizer,
-    MacAddressRecognizer,
-    NhsRecognizer,
-    UkNinoRecognizer,
-    UsBankRecognizer,
-    UsItinRecognizer,
-    UsPassportRecognizer,
-    UsSsnRecognizer,
+from presidio_analyzer import (
+    AnalyzerEngine,
+    EntityRecognizer,
+    Pattern,
+    PatternRecognizer,
+    RecognizerRegistry,
+    predefined_recognizers,
 )
 
-from gateway.inspection.recognizers.cards import CardRecognizer
-from gateway.inspection.recognizers.credentials import (
-    ApiKeyRecognizer,
-    JwtRecognizer,
-    PrivateKeyRecognizer,
-    SecretRecognizer,
-)
-from gateway.inspection.recognizers.mail import MailRecognizer
-from gateway.inspection.recognizers.names import PersonRecognizer
-from gateway.inspection.recognizers.phones import PhoneRecognizer
-from gateway.inspection.recognizers.places import AddressRecognizer
-from gateway.inspection.words import WordEngine
+from gateway.domain.tree import Json
+from gateway.inspection.ner import NerRecognizer
+from gateway.inspection.recognizers.base import EntityHit, TextRecognizer
+from gateway.inspection.recognizers.medical import CONDITION, MEDICATION, MedicalRecognizer
+from gateway.inspection.recognizers.vocabulary import VocabularyRecognizer
+from gateway.inspection.words import WordEngine, stems
+from gateway.settings.ner import BUILTIN, NONE
+from gateway.settings.recognizers import CustomRecognizer, Entry, RegistrySettings
 
 FLOOR = 0.30
 """Findings below this score are dropped: at Presidio's 0.05 every nine-digit number is a passport."""
 
+_LANGUAGE = "en"  # Every recogniser runs on every text, whatever its language; Presidio wants one name for that.
 
-class NhsNumberRecognizer(NhsRecognizer):
-    """Presidio's, but a right checksum alone is no proof: every eleventh phone number has one."""
 
-    def __init__(self) -> None:
-        super().__init__(
-            patterns=[Pattern("NHS number", r"\b([0-9]{3})[- ]?([0-9]{3})[- ]?([0-9]{4})\b", 0.2)],
-            context=["nhs", "national health", "health service", "patient"],
-            name="NhsNumberRecognizer",
-        )
+class _WeakChecksum(PatternRecognizer):
+    """Put before a recogniser of Presidio's: a wrong checksum still excludes, a right one proves nothing."""
 
-    def validate_result(self, pattern_text: str) -> bool | None:  # type: ignore[override]  # as its own base does
-        return None if super().validate_result(pattern_text) else False
+    def validate_result(self, pattern_text: str) -> bool | None:
+        return False if super().validate_result(pattern_text) is False else None
 
 
 class _NoContent(logging.Filter):
@@ -71,34 +59,31 @@ def silence() -> None:
         logger.setLevel(logging.CRITICAL)
 
 
-def registry() -> RecognizerRegistry:
-    """All recognisers, ours and Presidio's, in a registry that Presidio's own analyzer could use as well."""
+def registry(settings: RegistrySettings | Json = None) -> RecognizerRegistry:
+    """The recognisers that run, in a registry that Presidio's own analyzer could use as well.
+
+    `settings` may be the value of `RegistrySettings.to_json`; None stands for the default. Raises `ConfigurationError`
+    when the model that they name cannot be loaded.
+    """
     silence()
-    return RecognizerRegistry(
-        recognizers=[
-            UsSsnRecognizer(),
-            UsItinRecognizer(),
-            # Presidio's context words ("us", "document") are inside "customer" and in every help-desk text.
-            UsPassportRecognizer(context=["passport", "travel document"]),
-            UsBankRecognizer(),
-            NhsNumberRecognizer(),
-            UkNinoRecognizer(),
-            IbanRecognizer(),
-            CryptoRecognizer(),
-            IpRecognizer(),
-            MacAddressRecognizer(),
-            MailRecognizer(),
-            CardRecognizer(),
-            PhoneRecognizer(),
-            ApiKeyRecognizer(),
-            PrivateKeyRecognizer(),
-            JwtRecognizer(),
-            SecretRecognizer(),
-            PersonRecognizer(),
-            AddressRecognizer(),
-        ],
-        supported_languages=["en"],
-    )
+    if settings is None:
+        settings = RegistrySettings()
+    elif not isinstance(settings, RegistrySettings):
+        if not isinstance(settings, Mapping):
+            raise TypeError("the registry is made from RegistrySettings or their JSON")
+        settings = RegistrySettings.from_json(settings)
+    terms: dict[str, list[str]] = {}
+    for item in settings.terms:
+        terms.setdefault(item.entity, []).extend(item.lines)
+    recognizers = [_shipped(entry, terms) for entry in settings.entries()]
+    recognizers += [_custom(item) for item in settings.custom]
+    recognizers += [VocabularyRecognizer(entity, lines, f"{entity} vocabulary") for entity, lines in terms.items()]
+    if settings.ner.engine not in (BUILTIN, NONE):
+        recognizers.append(NerRecognizer(settings.ner))
+    if settings.allow:
+        for recognizer in recognizers:
+            _allow(recognizer, frozenset(settings.allow))
+    return RecognizerRegistry(recognizers=recognizers, supported_languages=[_LANGUAGE])
 
 
 def analyzer(recognizers: RecognizerRegistry) -> AnalyzerEngine:
@@ -106,6 +91,61 @@ def analyzer(recognizers: RecognizerRegistry) -> AnalyzerEngine:
     return AnalyzerEngine(
         registry=recognizers,
         nlp_engine=WordEngine(),
-        supported_languages=["en"],
+        supported_languages=[_LANGUAGE],
         default_score_threshold=FLOOR,
     )
+
+
+def _shipped(entry: Entry, terms: dict[str, list[str]]) -> EntityRecognizer:
+    """A recogniser of the catalogue. Takes the terms that it adds to its own out of `terms`."""
+    recognizer: EntityRecognizer
+    if entry.module == "presidio":
+        recognizer = _presidios(entry)
+    elif entry.class_name == MedicalRecognizer.__name__:
+        recognizer = MedicalRecognizer(terms.pop(CONDITION, ()), terms.pop(MEDICATION, ()))
+    else:
+        recognizer = getattr(import_module(entry.module), entry.class_name)()
+    recognizer.name = entry.name  # type: ignore[has-type]
+    recognizer.context = stems(entry.context or recognizer.context)
+    return recognizer
+
+
+def _presidios(entry: Entry) -> EntityRecognizer:
+    kind: type[Any] = getattr(predefined_recognizers, entry.class_name)
+    if entry.weak_checksum:
+        kind = type(entry.class_name, (_WeakChecksum, kind), {})
+    recognizer: EntityRecognizer = kind(supported_language=_LANGUAGE)
+    if entry.score is not None:
+        assert isinstance(recognizer, PatternRecognizer)
+        recognizer.patterns = [Pattern(p.name, p.regex, entry.score) for p in recognizer.patterns]  # type: ignore[has-type]
+    return recognizer
+
+
+def _custom(item: CustomRecognizer) -> PatternRecognizer:
+    return PatternRecognizer(
+        supported_entity=item.entity,
+        name=item.name,
+        supported_language=_LANGUAGE,
+        patterns=[Pattern(pattern.name, pattern.regex, pattern.score) for pattern in item.patterns],
+        deny_list=list(item.deny_list),
+        deny_list_score=item.deny_list_score,
+        context=stems(item.context),
+    )
+
+
+def _allow(recognizer: EntityRecognizer, allowed: frozenset[str]) -> None:
+    """Keep a recogniser from reporting these values (in lower case), in our engine and in Presidio's."""
+    if isinstance(recognizer, TextRecognizer):
+        found = recognizer.found
+
+        def unless_allowed(text: str) -> Iterable[EntityHit]:
+            return [hit for hit in found(text) if text[hit[1] : hit[2]].lower() not in allowed]
+
+        recognizer.found = unless_allowed  # type: ignore[method-assign]
+    elif isinstance(recognizer, PatternRecognizer):
+        invalid = recognizer.invalidate_result
+
+        def is_allowed(value: str) -> bool | None:
+            return value.lower() in allowed or invalid(value)
+
+        recognizer.invalidate_result = is_allowed  # type: ignore[assignment]

@@ -22,6 +22,8 @@ class Readings:
 
         `scanned` has one list for each of `texts`.
         """
+        if len(scanned) == len(self._views_of):  # no text has another reading
+            return dict(zip(self._views_of, map(list, scanned), strict=True))
         rest = iter(scanned[len(self._views_of) :])
         return {
             text: _united(own, [(view, next(rest)) for view in found])

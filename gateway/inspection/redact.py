@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import re
 from base64 import b32encode
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,6 +29,7 @@ _FEW = 40
 """Values up to which it is faster to look for each of them."""
 
 _RUN = re.compile(r"[A-Za-z0-9]+")
+_WORD = re.compile(r"\w+")
 _TOKEN_LETTERS = re.compile(r"[A-Z2-7]*")
 _PREFIXES = {
     "API_KEY": "KEY",
@@ -108,6 +110,7 @@ class _Collecting:
         self.items: list[tuple[str, str, int]] = []
         self.best: dict[str, _Kind] = {}
         self._texts: list[str] = []
+        self._cores_of: dict[str, tuple[str, ...]] = {}
 
     @cached_property
     def needles(self) -> list[Needle]:
@@ -116,7 +119,8 @@ class _Collecting:
 
     @cached_property
     def corpus(self) -> str:
-        return "\n".join(self._texts).lower()
+        """All words, each once, in which a token would be one."""
+        return "\n".join({word for text in self._texts for word in _WORD.findall(text.lower())})
 
     def occurring(self, text: str) -> list[tuple[int, int, _Kind]]:
         """Where hidden values occur in a text, whether found there or not."""
@@ -139,21 +143,28 @@ class _Collecting:
         return [needle for needle in self.needles if _TOKEN_LETTERS.fullmatch(needle.core)]
 
     def _possible(self, text: str) -> list[Needle]:
-        """The needles whose core is in the text, in time that does not depend on how many needles there are."""
-        by_core, sizes = self._by_core
-        cores = {
-            run[start : start + size]
-            for run in set(_RUN.findall(text))
-            for size in sizes
-            for start in range(len(run) - size + 1)
-        }
-        return [*by_core.get("", ()), *(needle for core in cores & by_core.keys() if core for needle in by_core[core])]
+        """The needles of which a run is in the text, in time that does not depend on how many needles there are."""
+        found = {core for run in set(_RUN.findall(text)) for core in self._cores_in(run)}
+        by_core = self._by_core[0]
+        return [*by_core.get("", ()), *(needle for core in found for needle in by_core[core])]
+
+    def _cores_in(self, run: str) -> tuple[str, ...]:
+        """The cores inside a run of letters and digits. Remembered: a conversation says the same words again."""
+        known = self._cores_of.get(run)
+        if known is None:
+            by_core, sizes = self._by_core
+            parts = {run[start : start + size] for size in sizes for start in range(len(run) - size + 1)}
+            known = self._cores_of[run] = tuple(parts & by_core.keys())
+        return known
 
     @cached_property
     def _by_core(self) -> tuple[dict[str, list[Needle]], tuple[int, ...]]:
+        """Needles by the run of theirs that the fewest others have: addresses of one company share their domain."""
+        shared = Counter(run for needle in self.needles for run in needle.runs)
         by_core: dict[str, list[Needle]] = {}
         for needle in self.needles:
-            by_core.setdefault(needle.core, []).append(needle)
+            core = min(needle.runs, key=lambda run: (shared[run], -len(run)), default="")
+            by_core.setdefault(core, []).append(needle)
         return by_core, tuple({len(core) for core in by_core if core})
 
     def text(self, path: Path, text: str) -> str:

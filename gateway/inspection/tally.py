@@ -17,5 +17,7 @@ def tally(items: Iterable[tuple[str, str, int]]) -> tuple[Found, ...]:
     for entity, value, percent in items:
         key = (entity, value.strip().casefold())
         best[key] = max(percent, best.get(key, 0))
+    if not best:  # most texts
+        return ()
     counts = Counter((entity, percent) for (entity, _), percent in best.items())
     return tuple(sorted(Found(entity, percent, count) for (entity, percent), count in counts.items()))

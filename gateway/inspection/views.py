@@ -1,9 +1,10 @@
 """Other ways to read a text, so that a value does not hide in its spelling; offsets map back to the original.
 
-Two views exist: *decoded* (percent-encoding, backslash escapes, HTML character references, plus signs and underscores
-that stand for a space; also when one is inside another) and *folded* (what is decoded, without invisible characters and
-with plain forms in place of compatibility forms and digits of other scripts). A view is made only for texts that
-contain such spellings.
+Three views exist, each of what the one before it gives: *decoded* (percent-encoding, backslash escapes, HTML character
+references, base64, plus signs and underscores that stand for a space; also when one is inside another), *folded*
+(without invisible characters, with plain forms in place of compatibility forms, digits of other scripts and letters
+that only look Latin) and *joined* (what was torn apart by spaces, line ends or marks). A view is made only for texts
+that contain such spellings.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from functools import lru_cache
 from urllib.parse import unquote
+
+from gateway.inspection import disguises
 
 # Each alternative begins with one fixed character, so that the search skips all others.
 _ENCODED = re.compile(
@@ -30,7 +33,7 @@ _ENCODED = re.compile(
 )
 _MARKERS = ("%", "\\", "&", "+", "_")  # an equals sign or a slash counts only before one of them
 _ESCAPE_MARK = re.compile(r"\\+[ux]")
-_ROUNDS = 3
+_ROUNDS = 4
 """How many times one spelling may be inside another: a link in a query of a link in a query."""
 # A dash of another kind between digits is a separator; elsewhere it is punctuation and stays (group 1).
 # The ranges left out of the last class are letters that have no other form: Latin, Cyrillic, Arabic, kana, Han, Hangul.
@@ -85,23 +88,39 @@ def views(text: str) -> list[View]:
     decoded: View | None = None
     reading = text
     for _ in range(_ROUNDS):
-        if not any(map(reading.__contains__, _MARKERS)):
-            break
-        changes = [(m.start(), m.end(), _decode(m.group())) for m in _ENCODED.finditer(reading)]
-        if all(reading[start:end] == new for start, end, new in changes):
+        changes = _encoded(reading)
+        if not changes:
             break
         decoded = View(reading, changes, decoded)
         reading = decoded.text
     found = [] if decoded is None else [decoded]
+    last = decoded
     if not reading.isascii():
         changes = [
             (m.start(), m.end(), new)
             for m in _UNUSUAL.finditer(reading)
             if (new := "-" if m.group(1) else _fold(m.group())) != m.group()
         ]
+        changes = sorted(changes + disguises.lookalikes(reading))
         if changes:
-            found.append(View(reading, changes, decoded))
+            last = View(reading, changes, decoded)
+            found.append(last)
+            reading = last.text
+    changes = disguises.torn(reading)
+    if changes:
+        found.append(View(reading, changes, last))
     return found
+
+
+def _encoded(text: str) -> list[disguises.Change]:
+    """What is encoded in the text, and what it stands for: nothing if all of it stands for itself."""
+    changes = disguises.encoded(text)
+    if changes:  # what else there is, is for the next round
+        return changes
+    if not any(map(text.__contains__, _MARKERS)):
+        return []
+    changes = [(m.start(), m.end(), _decode(m.group())) for m in _ENCODED.finditer(text)]
+    return [] if all(text[start:end] == new for start, end, new in changes) else changes
 
 
 def _decode(encoded: str) -> str:

@@ -70,7 +70,13 @@ class _Walker:
             if name not in names and name:
                 self.found.append(Leaf((*path, KeyOf(name)), name))
                 self._blob(name)
-            self.member(item, (*path, name), known.get(name) if known else None, depth, nesting)
+            below = known.get(name) if known else None
+            # Most members need no path made for them: small numbers, flags, control fields.
+            if type(item) is str:
+                if item and (below is None or not below.permits(item)):
+                    self._string(item, (*path, name), nesting)
+            elif item is not None and (type(item) is not int or not -_SMALL < item < _SMALL):
+                self.member(item, (*path, name), below, depth, nesting)
 
     def _list(self, value: list[Json], path: Path, node: ControlNode | None, depth: int, nesting: int) -> None:
         _check_depth(depth)

@@ -7,7 +7,8 @@ dead; a trained one is a download and milliseconds. A word in lower case is all 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from presidio_analyzer.nlp_engine import NlpArtifacts, NlpEngine
@@ -19,6 +20,45 @@ WORD = re.compile(r"\w+|[^\w\s]")
 def is_keyword(word: str) -> bool:
     """Does this word (in lower case) count as context? Stop words and punctuation do not."""
     return word not in STOP_WORDS and (word[0].isalnum() or word[0] == "_")
+
+
+_SAYS_NOTHING = frozenset(
+    {
+        *("number", "numbers", "nr", "code", "codes", "id", "ids", "card", "tax", "national", "new", "value", "data"),
+        *("type", "numero", "número", "numéro", "nummer", "numer"),
+    }
+)
+_ENDINGS = ("ies", "y", "es", "s", "e", "a", "o", "en", "n")
+_SHORTEST_STEM = 5
+
+
+def stems(words: Iterable[str]) -> list[str]:
+    """Context words as Presidio can compare them: one word each, in lower case, without its inflection.
+
+    Presidio asks whether a context word is inside one of the words before a finding. A phrase of several words is
+    inside none, so its telling words stand for it; without its ending a word is inside its plural and its other cases
+    too; and many people leave out accents.
+    """
+    found: dict[str, None] = {}
+    for phrase in words:
+        parts = [part for part in re.findall(r"[^\W_]+(?:-[^\W_]+)*", phrase.lower()) if is_keyword(part)]
+        telling = [part for part in parts if part not in _SAYS_NOTHING] if len(parts) > 1 else parts
+        for word in telling:
+            stem = _stem(word)
+            found[stem] = None
+            plain = "".join(c for c in unicodedata.normalize("NFD", stem) if not unicodedata.combining(c))
+            # Only where that is what people write: a Thai or Korean word without its marks is another word.
+            if plain != stem and plain.isascii():
+                found[plain] = None
+    return list(found)
+
+
+def _stem(word: str) -> str:
+    """A word without an ending of English, German, French, Spanish, Italian, Dutch, Portuguese or Polish."""
+    for ending in _ENDINGS:
+        if word.endswith(ending) and len(word) - len(ending) >= _SHORTEST_STEM and not word.endswith("ss"):
+            return word[: -len(ending)]
+    return word
 
 
 class WordArtifacts(NlpArtifacts):

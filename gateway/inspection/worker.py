@@ -1,6 +1,7 @@
 """A detector process: reads texts from standard input, writes spans to standard output, ends with its parent.
 
-Frames are a length (four bytes, big endian) and JSON. A request is ``[seconds, [text, …]]``; an answer is
+Frames are a length (four bytes, big endian) and JSON. The first one is the settings for the registry of
+recognisers, or null; the answer to it is ``{"ready": process id}``. A request is ``[seconds, [text, …]]``; an answer is
 ``{"spans": [[[start, end, entity, percent], …], …]}`` or ``{"error": name of the exception}``.
 """
 
@@ -29,11 +30,14 @@ def main() -> None:
     os.dup2(2, 1)  # nothing that a library prints may end up among the frames
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
 
-    from gateway.inspection.engine import Engine  # slow to import, so the streams are set up before
+    from gateway.inspection.engine import load  # slow to import, so the streams are set up before
 
-    engine = Engine()
-    engine.warm()
+    engine = load(_receive(source))
     _send(sink, {"ready": os.getpid()})
+    # From here on there is content, and whatever a library prints or a crash reports may hold some of it.
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+        os.dup2(nowhere.fileno(), 2)
     while (request := _receive(source)) is not None:
         seconds, texts = request
         # With the default action a timer ends the process even while it is stuck inside one regular expression.

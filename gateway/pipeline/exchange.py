@@ -12,7 +12,7 @@ from gateway.domain.finding import Found, Inspection
 from gateway.domain.money import NanoUsd, Usage
 from gateway.domain.ports import Reservation, Trace
 from gateway.domain.request import Caller, Candidate, Hints, InferenceRequest, Plan
-from gateway.pipeline.shapes import Dialect
+from gateway.pipeline.shapes import Dialect, Masking
 
 
 def new_decision_id() -> str:
@@ -57,9 +57,9 @@ class Attempt:
 
 @dataclass(slots=True, repr=False)
 class Exchange:
-    """`began` is a monotonic time in seconds. `failures` are target and error code of each attempt that failed. `cost`
-    is that of all attempts together; its basis is ``reserved`` as soon as a part of it is. The body and the tree are
-    content; everything else may be recorded."""
+    """`began` is a monotonic time in seconds. `failures` are target and error code of each attempt that failed,
+    `guard_stops` how often the egress guard refused. `cost` is that of all attempts together; its basis is ``reserved``
+    as soon as a part of it is. The body and the tree are content; everything else may be recorded."""
 
     id: str
     caller: Caller
@@ -77,7 +77,9 @@ class Exchange:
     attempts: int = 0
     inspect_seconds: float | None = None
     failures: list[tuple[str, str]] = field(default_factory=list)
+    guard_stops: int = 0
     restored: int = 0
+    masking: Masking | None = None
     cost: NanoUsd = NanoUsd(0)
     cost_basis: str = ""
     closed: bool = False
@@ -86,6 +88,11 @@ class Exchange:
     def user(self) -> str:
         """The end user the request names: the header's word first, then the body's."""
         return self.hints.user or (self.request.user if self.request else "")
+
+    @property
+    def masked(self) -> int:
+        """Values of the model's own that were hidden in the answer."""
+        return self.masking.count if self.masking is not None else 0
 
     def add(self, spending: Spending) -> None:
         """Count what an attempt cost."""

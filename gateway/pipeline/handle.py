@@ -81,6 +81,7 @@ class Pipeline:
                 try:
                     opened = await self._steps.dispatcher.open(exchange, inspection, decision, plan)
                 except (BudgetSpent, EgressRefused) as refusal:
+                    exchange.guard_stops += isinstance(refusal, EgressRefused)
                     facts = tightened(facts, refusal)
                 else:
                     return await self._steps.replier.reply(exchange, opened)

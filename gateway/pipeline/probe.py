@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 
 import orjson
 
+from gateway.domain.entropy import random_bytes
 from gateway.domain.errors import GatewayError
 from gateway.domain.finding import DetectorState, Found
 from gateway.domain.request import Caller, Hints
@@ -17,7 +18,8 @@ from gateway.pipeline.handle import Directory, Pipeline, where
 from gateway.pipeline.shapes import Dialect
 
 # Values that are reserved for tests and valid in form: a Luhn-correct card number, a social security number.
-_TEXT = "Self-probe: card 4242 4242 4242 4242, social security number 536-90-4399."
+# The name makes each probe another text, so that no cache answers for a detector that finds nothing any more.
+_TEXT = "Self-probe {name}: card 4242 4242 4242 4242, social security number 536-90-4399."
 PROBED: Final = ("CREDIT_CARD", "US_SSN")
 """What the detector must find in the probe."""
 
@@ -56,7 +58,8 @@ class SelfProbe:
         return ProbeResult("")
 
     async def _probe(self, route: str, may_leave: MayLeave) -> str:
-        body = orjson.dumps({"model": route, "messages": [{"role": "user", "content": _TEXT}]})
+        text = _TEXT.format(name=random_bytes(8).hex())
+        body = orjson.dumps({"model": route, "messages": [{"role": "user", "content": text}]})
         exchange = self._pipeline.begin(_CALLER, Hints(), self._dialect, body)
         try:
             inspection, decision, plan = await self._pipeline.preview(exchange)

@@ -88,6 +88,7 @@ class Recorder:
                 cost=spending.cost,
                 cost_basis=Label(spending.basis),
                 restored=exchange.restored,
+                masked=exchange.masked,
                 first_token_ms=None if first is None else _milliseconds(first - attempt.began),
                 total_ms=_milliseconds(self._clock.monotonic() - exchange.began),
                 trace=Label(exchange.trace.id),

@@ -1,7 +1,8 @@
-"""From a target's first event to the client's answer: restore, count, settle, record."""
+"""From a target's first event to the client's answer: mask, restore, count, settle, record."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 
 import orjson
@@ -15,6 +16,7 @@ from gateway.pipeline.dispatch import Opened
 from gateway.pipeline.exchange import Attempt, Exchange
 from gateway.pipeline.purse import Purse
 from gateway.pipeline.recorder import Recorder
+from gateway.pipeline.shapes import ChunkTransform, Masker, Masking, TextRestorer
 
 
 class Replier:
@@ -24,10 +26,12 @@ class Replier:
         self,
         recorder: Recorder,
         purse: Purse,
+        masker: Masker,
         observe: Callable[[Exchange, str, GatewayError | None], None],
     ) -> None:
         self._recorder = recorder
         self._purse = purse
+        self._masker = masker
         self._observe = observe
 
     async def reply(self, exchange: Exchange, opened: Opened) -> WholeAnswer | StreamAnswer:
@@ -40,8 +44,11 @@ class Replier:
         problem: GatewayError | None = GatewayError(Code.INTERNAL, "The answer could not be restored.")
         try:
             with exchange.trace.step("restore"):
-                body = self._restored(exchange, opened, first.body)
+                body = await self._restored(exchange, opened, first.body)
             outcome, problem = "completed", None
+        except asyncio.CancelledError:
+            outcome, problem = "cancelled", None
+            raise
         except GatewayError as error:
             problem = error
             raise
@@ -51,7 +58,8 @@ class Replier:
             await opened.events.aclose()
         return WholeAnswer(body, decision_headers(exchange))
 
-    def _restored(self, exchange: Exchange, opened: Opened, body: bytes) -> bytes:
+    async def _restored(self, exchange: Exchange, opened: Opened, body: bytes) -> bytes:
+        """The answer for the client: what the model may not tell is hidden, what was hidden from it is put back."""
         try:
             tree = orjson.loads(body)
         except orjson.JSONDecodeError:
@@ -59,11 +67,21 @@ class Replier:
         if not isinstance(tree, dict):
             raise ProviderError(Code.TARGET_BAD_ANSWER, "The target's answer is not a JSON object.")
         opened.attempt.usage = exchange.dialect.usage_of(tree)
-        if opened.redacted is None or not opened.redacted.mapping.values():
-            return body
-        restored, count = opened.redacted.mapping.restore_tree(tree, exchange.dialect.is_json_text)
-        exchange.restored += count
-        return orjson.dumps(restored) if count else body
+        masking = self._masking(exchange, opened)
+        answer = tree
+        if masking is not None:
+            answer = await masking.mask_tree(exchange.dialect.without_logprobs(tree), exchange.dialect.is_prose)
+        if opened.redacted is not None and opened.redacted.mapping.values():
+            answer, count = opened.redacted.mapping.restore_tree(answer, exchange.dialect.is_json_text)
+            exchange.restored += count
+        return body if answer is tree else orjson.dumps(answer)
+
+    def _masking(self, exchange: Exchange, opened: Opened) -> Masking | None:
+        decision = exchange.decision
+        if decision is None or not decision.hide_in_answers:
+            return None
+        exchange.masking = self._masker.masking(decision.hides_in_answer, opened.attempt.body)
+        return exchange.masking
 
     def _stream(self, exchange: Exchange, opened: Opened, first: Chunk) -> StreamAnswer:
         attempt, request = opened.attempt, exchange.request
@@ -76,20 +94,28 @@ class Replier:
             attempt.usage = found.usage
             return found.alone
 
-        redacted = opened.redacted
-        restorer = None
-        if redacted is not None and redacted.mapping.values():
-            restorer = exchange.dialect.chunk_restorer(redacted.mapping.stream_restorer)
         return StreamAnswer(
             first,
             opened.events,
-            StreamTransform(note, restorer, hide_usage=not request.wants_usage),
+            StreamTransform(note, self._chunk_restorer(exchange, opened), hide_usage=not request.wants_usage),
             lambda outcome, error: self._finish(exchange, attempt, outcome, error),
             # The cost of a stream is known when it ends; the header says what it can be at most.
             decision_headers(exchange, NanoUsd(exchange.cost + attempt.candidate.worst_cost), "reserved"),
             lambda error: exchange.dialect.stream_error(error, exchange.id),
             exchange.trace.step("restore"),
         )
+
+    def _chunk_restorer(self, exchange: Exchange, opened: Opened) -> ChunkTransform | None:
+        masking = self._masking(exchange, opened)
+        mapping = opened.redacted.mapping if opened.redacted is not None else None
+        restore = mapping.stream_restorer if mapping is not None and mapping.values() else None
+        if masking is None:
+            return None if restore is None else exchange.dialect.chunk_restorer(restore)
+
+        def masked(json_text: bool) -> TextRestorer:
+            return masking.for_stream(json_text, None if restore is None else restore(json_text))
+
+        return exchange.dialect.chunk_restorer(masked, logprobs=False)
 
     def _finish(self, exchange: Exchange, attempt: Attempt, outcome: str, error: GatewayError | None) -> None:
         """Settle, record, end the trace. Synchronous, so that a cancelled task leaves all three."""

@@ -14,7 +14,7 @@ from gateway.domain.finding import Finding, Found, Inspection
 from gateway.domain.grammar import Grammar
 from gateway.domain.money import Usage
 from gateway.domain.request import InferenceRequest
-from gateway.domain.tree import Json, JsonObject, Path
+from gateway.domain.tree import JsonObject, Path
 
 
 class Inspector(Protocol):
@@ -34,7 +34,7 @@ class Restoring(Protocol):
 
     def values(self) -> tuple[str, ...]: ...
 
-    def restore_tree(self, tree: JsonObject, is_json_text: Callable[[Path], bool]) -> tuple[Json, int]: ...
+    def restore_tree(self, tree: JsonObject, is_json_text: Callable[[Path], bool]) -> tuple[JsonObject, int]: ...
 
     def stream_restorer(self, json_text: bool) -> TextRestorer: ...
 
@@ -50,6 +50,23 @@ class Redacted(Protocol):
 
     @property
     def hidden(self) -> tuple[Found, ...]: ...
+
+
+class Masking(Protocol):
+    """Hides in one answer what the policy wants in none."""
+
+    @property
+    def count(self) -> int:
+        """Values hidden so far."""
+        ...
+
+    async def mask_tree(self, answer: JsonObject, is_prose: Callable[[Path], bool]) -> JsonObject: ...
+
+    def for_stream(self, json_text: bool, restorer: TextRestorer | None) -> TextRestorer: ...
+
+
+class Masker(Protocol):
+    def masking(self, hides: Callable[[str, int], bool], sent: bytes) -> Masking: ...
 
 
 class Redactor(Protocol):
@@ -103,7 +120,13 @@ class Dialect(Protocol):
         """Is the string at this place of an answer JSON text (tool-call arguments)?"""
         ...
 
-    def chunk_restorer(self, make: Callable[[bool], TextRestorer]) -> ChunkTransform: ...
+    def is_prose(self, path: Path) -> bool:
+        """Is what stands at this place of an answer the model's own words?"""
+        ...
+
+    def chunk_restorer(self, make: Callable[[bool], TextRestorer], logprobs: bool = True) -> ChunkTransform: ...
+
+    def without_logprobs(self, answer: JsonObject) -> JsonObject: ...
 
     def stream_error(self, error: GatewayError, decision: str) -> bytes:
         """The frame that ends a stream which broke after it began."""

@@ -12,7 +12,7 @@ from datetime import date
 from operator import attrgetter
 
 from gateway.domain.decision import Facts, Hidden, Level, PolicyId, Reason
-from gateway.policy.effects import Effect, merge_hidden, of_handling, of_rule, of_spent_budget, of_unsure
+from gateway.policy.effects import Effect, merge_hidden, of_answers, of_handling, of_rule, of_spent_budget, of_unsure
 from gateway.policy.hash import policy_hash
 from gateway.policy.schema import NAMED, DataType, Line, Policy, Rule, Waiver, When
 
@@ -86,6 +86,7 @@ class CompiledPolicy:
     handling: tuple[Effect, ...]
     unsure: Mapping[str, Effect]
     spent: Effect
+    answers: Effect | None
     all_types: frozenset[str]
     hidden: Mapping[str, tuple[Hidden, ...]]
     hide_all: tuple[Hidden, ...]
@@ -118,6 +119,7 @@ def compile_policy(policy: Policy) -> CompiledPolicy:
         handling=tuple(of_handling(level, policy.handling[level], all_types) for level in Level),
         unsure={key: of_unsure(key, action) for key, action in policy.unsure},
         spent=of_spent_budget(policy.limits.when_spent),
+        answers=of_answers(policy.answers) if policy.answers else None,
         all_types=all_types,
         hidden=hidden,
         hide_all=merge_hidden(hidden.values()),

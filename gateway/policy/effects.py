@@ -21,7 +21,8 @@ _UNSURE_SUBJECTS = {
 @dataclass(frozen=True, slots=True)
 class Effect:
     """A schema `Outcome`, ready to be joined. `local_words` says why a cloud is out, where it is; `redact` holds
-    the data types to hide; money is nano-dollars, `first_token` seconds."""
+    the data types to hide, `hide_in_answers` those that a model may not tell; money is nano-dollars, `first_token`
+    seconds."""
 
     reason: Reason
     local_words: str
@@ -33,6 +34,12 @@ class Effect:
     cost_cap: NanoUsd | None
     first_token: float | None
     tell_user: str
+    hide_in_answers: frozenset[str]
+
+
+def of_answers(types: tuple[str, ...]) -> Effect:
+    outcome = Outcome(hide_in_answers=types)
+    return _effect(Reason("answers.hide", words(outcome)), "", outcome, frozenset())
 
 
 def of_handling(level: Level, outcome: Outcome, all_types: frozenset[str]) -> Effect:
@@ -79,6 +86,8 @@ def words(outcome: Outcome) -> str:
         parts.append(cost_words(outcome.cost_per_request))
     if outcome.first_token is not None:
         parts.append(latency_words(outcome.first_token))
+    if outcome.hide_in_answers:
+        parts.append(f"hide {', '.join(outcome.hide_in_answers)} in answers")
     if outcome.tell_user and not parts:
         parts.append("tell the user")
     return "; ".join(parts) or Action.ALLOW.value
@@ -108,4 +117,5 @@ def _effect(reason: Reason, local_words: str, outcome: Outcome, all_types: froze
         cost_cap=outcome.cost_per_request,
         first_token=outcome.first_token,
         tell_user=outcome.tell_user,
+        hide_in_answers=frozenset(outcome.hide_in_answers),
     )

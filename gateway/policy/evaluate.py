@@ -48,6 +48,8 @@ def evaluate(policy: CompiledPolicy, facts: Facts, targets: Sequence[Target]) ->
             rules.append(rule.effect)
         elif rule.until is None or facts.as_of <= rule.until:
             trial.append(rule.effect.reason)
+    if policy.answers is not None:
+        rules.append(policy.answers)
     if policy.source.audit:
         skipped = [policy.handling[level], *rules]
         trial = [effect.reason for effect in skipped if effect.reason.effect != Action.ALLOW.value] + trial
@@ -84,6 +86,7 @@ def evaluate(policy: CompiledPolicy, facts: Facts, targets: Sequence[Target]) ->
         reasons=tuple(reasons),
         would=tuple(trial),
         targets=verdicts,
+        hide_in_answers=join.hidden_in_answers(),
     )
 
 
@@ -172,6 +175,7 @@ class _Join:
     """The point in the lattice reached so far. Lives for one evaluation; `add` can only move it towards stricter."""
 
     __slots__ = (
+        "_answers",
         "_effects",
         "_policy",
         "_redact",
@@ -188,6 +192,7 @@ class _Join:
         self._policy = policy
         self._effects: list[Effect] = []
         self._redact: frozenset[str] = frozenset()
+        self._answers: frozenset[str] = frozenset()
         self.gate = Gate.ALLOW
         self.cloud = True
         self.regions: frozenset[str] | None = None
@@ -208,6 +213,8 @@ class _Join:
             self.regions = effect.regions if self.regions is None else self.regions & effect.regions
         if effect.redact:
             self._redact |= effect.redact
+        if effect.hide_in_answers:
+            self._answers |= effect.hide_in_answers
         if effect.provider_must_have:
             self.provider_must_have |= effect.provider_must_have
         if effect.cost_cap is not None and (self.cost_cap is None or effect.cost_cap < self.cost_cap):
@@ -237,6 +244,11 @@ class _Join:
         if len(self._redact) == len(policy.all_types):
             return policy.hide_all
         return merge_hidden([policy.hidden[name] for name in self._redact])
+
+    def hidden_in_answers(self) -> tuple[Hidden, ...]:
+        if not self._answers or self.gate is Gate.BLOCK:
+            return ()
+        return merge_hidden([self._policy.hidden[name] for name in self._answers])
 
     def action(self, redact: tuple[Hidden, ...]) -> Action:
         if self.gate is not Gate.ALLOW:

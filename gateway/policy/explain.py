@@ -39,6 +39,9 @@ class Explanation:
             "regions": None if decision.regions is None else _texts(decision.regions),
             "provider_must_have": _texts(decision.provider_must_have),
             "redact": [{"entity": hidden.entity, "confidence": hidden.percent / 100} for hidden in decision.redact],
+            "hide_in_answers": [
+                {"entity": hidden.entity, "confidence": hidden.percent / 100} for hidden in decision.hide_in_answers
+            ],
             "cost_per_request_usd": None if decision.cost_cap is None else in_usd(decision.cost_cap),
             "cost_per_app_per_day_usd": None if decision.day_limit is None else in_usd(decision.day_limit),
             "first_token_seconds": decision.first_token,
@@ -58,6 +61,9 @@ class Explanation:
         if decision.redact:
             hidden = ", ".join(f"{item.entity} (from {item.percent} %)" for item in decision.redact)
             lines += ["", f"Hidden from clouds: {hidden}."]
+        if decision.hide_in_answers:
+            hidden = ", ".join(f"{item.entity} (from {item.percent} %)" for item in decision.hide_in_answers)
+            lines += ["", f"Hidden in the model's answers: {hidden}."]
         if bounds := self._bounds():
             lines += ["", f"Limits: {', '.join(bounds)}."]
         lines += [f"The caller is told: {text}" for text in decision.tell_user]

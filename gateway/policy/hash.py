@@ -30,7 +30,11 @@ def canonical(policy: Policy) -> bytes:
 
 def _plain(value: object) -> Json:
     if is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        return {
+            field.name: _plain(item)
+            for field in fields(value)
+            if (item := getattr(value, field.name)) != field.default or "added" not in field.metadata
+        }
     if isinstance(value, Enum):
         return value.name.lower()
     if isinstance(value, date):

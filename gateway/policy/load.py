@@ -30,12 +30,15 @@ from gateway.policy.schema import (
     When,
 )
 
-_SECTIONS = ("data_types", "levels", "handling", "limits", "if_unsure", "rules", "exceptions")
+_SECTIONS = ("data_types", "levels", "handling", "answers", "limits", "if_unsure", "rules", "exceptions")
 _ROOT = ("schema", "policy", "version", "owner", "mode", *_SECTIONS)
 _REQUIRED = ("schema", "policy", "version", "owner", "data_types", "levels", "handling")
 _RULE = ("id", "why", "mode", "until", "when", "then")
 _WHEN = (*NAMED, "level", "contains", "prompt_tokens")
-_THEN = ("action", "regions", "provider_must_have", "cost_per_request", "first_token", "redact", "tell_user")
+_THEN = (
+    *("action", "regions", "provider_must_have", "cost_per_request", "first_token", "redact", "tell_user"),
+    "hide_in_answers",
+)
 _HANDLING = ("action", "regions", "provider_must_have")
 _WAIVER = ("id", "lifts", "for", "approved_by", "ticket", "expires")
 _LEVELS = {level.word: level for level in Level}
@@ -96,6 +99,9 @@ class _Loader:
             unsure=self._unsure(fields.get("if_unsure")),
             rules=tuple(sorted(rules, key=lambda rule: rule.id)),
             waivers=tuple(sorted(waivers, key=lambda waiver: waiver.id)),
+            answers=self._type_names(fields["answers"].mapping(("hide",), ("hide",))["hide"])
+            if "answers" in fields
+            else (),
         )
 
     def _data_types(self, node: Node) -> tuple[DataType, ...]:
@@ -171,6 +177,7 @@ class _Loader:
             first_token=fields["first_token"].seconds() if "first_token" in fields else None,
             redact=None if action is Action.REDACT else types,
             tell_user=fields["tell_user"].text() if "tell_user" in fields else "",
+            hide_in_answers=self._type_names(fields["hide_in_answers"]) if "hide_in_answers" in fields else (),
         )
 
     def _limits(self, node: Node) -> Limits:

@@ -6,7 +6,7 @@ never matters: two files that mean the same are equal here and have the same has
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 
 from gateway.domain.decision import Action, Level
@@ -17,6 +17,8 @@ WHO = ("tenant", "app", "group", "role", "user")
 """The conditions about who asks; exceptions are made for somebody, so they may use only these."""
 NAMED = (*WHO, "model")
 """The conditions that compare one name of the facts with a list."""
+ADDED = {"added": True}
+"""Marks a field that came later: at its default it is left out of the hash, so that no old policy's hash changes."""
 UNSURE = ("detector_fails", "unreadable_content", "redaction_incomplete", "no_target_left")
 
 
@@ -47,7 +49,7 @@ class Outcome:
     """What a rule, a handling or an unsure case asks for; each field can only tighten.
 
     `regions` None means any. `redact` holds the data types to hide, or is None for all of them. `cost_per_request`
-    is nano-dollars, `first_token` seconds.
+    is nano-dollars, `first_token` seconds. `hide_in_answers` holds the data types that a model may not tell.
     """
 
     action: Action = Action.ALLOW
@@ -57,6 +59,7 @@ class Outcome:
     first_token: float | None = None
     redact: tuple[str, ...] | None = ()
     tell_user: str = ""
+    hide_in_answers: tuple[str, ...] = field(default=(), metadata=ADDED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,8 @@ class Limits:
 class Policy:
     """A whole policy. `audit` is the policy's own mode: record what would happen, enforce no rule or handling.
 
-    `handling` has all four levels, lowest first; `unsure` all of `UNSURE`, each local_only or block.
+    `handling` has all four levels, lowest first; `unsure` all of `UNSURE`, each local_only or block. `answers` holds
+    the data types to hide in every answer.
     """
 
     name: str
@@ -124,3 +128,4 @@ class Policy:
     unsure: tuple[tuple[str, Action], ...]
     rules: tuple[Rule, ...]
     waivers: tuple[Waiver, ...]
+    answers: tuple[str, ...] = field(default=(), metadata=ADDED)

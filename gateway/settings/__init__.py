@@ -7,6 +7,7 @@ secret stands in the file.
 from __future__ import annotations
 
 from gateway.settings.reading import load_settings
+from gateway.settings.recognizers import RegistrySettings
 from gateway.settings.values import (
     InspectionSettings,
     LlamaCppSettings,
@@ -23,6 +24,7 @@ __all__ = [
     "InspectionSettings",
     "LlamaCppSettings",
     "OpenAISettings",
+    "RegistrySettings",
     "ServerSettings",
     "Settings",
     "StorageSettings",

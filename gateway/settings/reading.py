@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from gateway.documents import Node, nearest, read
+from gateway.documents import DocumentError, Node, nearest, read
+from gateway.domain.errors import ConfigurationError
 from gateway.domain.money import Price
 from gateway.domain.record import label
 from gateway.domain.target import Route, Zone
+from gateway.settings.company import CompanyFile, read_company_file
+from gateway.settings.ner import NerSettings, chosen_engine
+from gateway.settings.recognizers import DEFAULT_COUNTRIES, RegistrySettings, chosen_countries, chosen_names
 from gateway.settings.values import (
     InspectionSettings,
     LlamaCppSettings,
@@ -60,6 +65,10 @@ _OPENAI = (
     "max_connections",
 )
 _LLAMA_CPP = ("file", "sha256", "hub", "threads", "gpu_layers", "queue")
+_INSPECTION = (
+    *("timeout", "processes", "cache_bytes", "cache_in_redis"),
+    *("countries", "recognizers", "switch_on", "switch_off", "ner"),
+)
 _LIMIT_FIELDS = ("max_completion_tokens", "max_tokens")
 _HEADER = re.compile(r"[A-Za-z0-9-]{1,64}")
 
@@ -138,11 +147,45 @@ class _Reader:
 
     def _inspection(self, node: Node | None) -> InspectionSettings:
         default = InspectionSettings()
-        found = node.mapping(("timeout", "processes"), allow_empty=True) if node else {}
+        found = node.mapping(_INSPECTION, allow_empty=True) if node else {}
         return InspectionSettings(
             timeout=found["timeout"].seconds() if "timeout" in found else default.timeout,
             processes=_integer(found, "processes", default.processes, 1, 256),
+            cache_bytes=_integer(found, "cache_bytes", default.cache_bytes, 0, 1 << 40),
+            cache_in_redis=found["cache_in_redis"].boolean() if "cache_in_redis" in found else default.cache_in_redis,
+            registry=self._registry(found),
         )
+
+    def _registry(self, found: Mapping[str, Node]) -> RegistrySettings:
+        """Which recognisers run. What is wrong with a file of one's own is reported at its own place."""
+        files: list[CompanyFile] = []
+        for place, name in found["recognizers"].located_texts() if "recognizers" in found else []:
+            try:
+                files.append(read_company_file(self._base / name))
+            except DocumentError as error:
+                place.problems.found.extend(error.problems)
+            except ConfigurationError as error:
+                place.fail(str(error))
+        custom = tuple(item for file in files for item in file.custom)
+        for name in _repeated(item.name for item in custom):
+            found["recognizers"].fail(f"two of these files have a recogniser '{name}'")
+        switch_on = chosen_names(found["switch_on"], custom) if "switch_on" in found else ()
+        switch_off = chosen_names(found["switch_off"], custom) if "switch_off" in found else ()
+        for name in sorted(set(switch_on) & set(switch_off)):
+            found["switch_off"].fail(f"'{name}' is switched on and off")
+        return RegistrySettings(
+            countries=chosen_countries(found["countries"]) if "countries" in found else DEFAULT_COUNTRIES,
+            switch_on=switch_on,
+            switch_off=switch_off,
+            custom=tuple(item for item in custom if item.name not in switch_off),
+            allow=tuple(dict.fromkeys(value for file in files for value in file.allow)),
+            terms=tuple(terms for file in files for terms in file.terms),
+            ner=self._ner(found["ner"]) if "ner" in found else NerSettings(),
+        )
+
+    def _ner(self, node: Node) -> NerSettings:
+        found = node.mapping(("engine", "labels"), ("engine",))
+        return chosen_engine(found["engine"], found.get("labels"), self._base)
 
     def _telemetry(self, node: Node | None) -> TelemetrySettings:
         found = node.mapping(("otlp_endpoint", "otlp_env", "span_days", "logs"), allow_empty=True) if node else {}
@@ -267,6 +310,10 @@ class _Reader:
 
 def _integer(found: Mapping[str, Node], key: str, default: int, least: int, most: int) -> int:
     return found[key].integer(least, most) if key in found else default
+
+
+def _repeated(names: Iterable[str]) -> list[str]:
+    return [name for name, count in Counter(names).items() if count > 1]
 
 
 def _price(node: Node) -> Price:

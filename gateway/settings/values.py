@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gateway.domain.money import Price
 from gateway.domain.target import Route, Zone
+from gateway.settings.recognizers import RegistrySettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +42,15 @@ class StorageSettings:
 
 @dataclass(frozen=True, slots=True)
 class InspectionSettings:
-    """`timeout` in seconds for one request's texts; `processes` scan what is too long to scan beside other work."""
+    """`timeout` in seconds for one request's texts; `processes` scan what is too long to scan beside other work;
+    `registry` says which recognisers run; `cache_bytes` of memory hold what was found in texts seen before, 0 none, and
+    with `cache_in_redis` so does Redis."""
 
     timeout: float = 5.0
     processes: int = 1
+    cache_bytes: int = 48 << 20
+    cache_in_redis: bool = False
+    registry: RegistrySettings = field(default_factory=RegistrySettings)
 
 
 @dataclass(frozen=True, slots=True)

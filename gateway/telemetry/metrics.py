@@ -6,7 +6,7 @@ label sets and counts the rest under ``other``, so that no caller can fill the m
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from prometheus_client import (
@@ -20,6 +20,8 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
+from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from gateway.domain.decision import PolicyId
 from gateway.domain.errors import Code
@@ -44,7 +46,10 @@ COUNTERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "decision_reasons_total": ("Times a rule had a say, or would have had.", ("rule", "mode")),
     "detector_failures_total": ("Requests not wholly scanned.", ("reason",)),
     "unsure_total": ("Requests handled as unsure.", ("reason",)),
-    "guard_refusals_total": ("Requests that the egress guard stopped.", ("target",)),
+    "guard_refusals_total": (
+        "How often the egress guard stopped a request; `target` is who answered then, if any.",
+        ("target",),
+    ),
     "budget_refusals_total": ("Requests refused for cost.", ("reason",)),
     "retries_total": ("Attempts that failed and were followed by another.", ("target", "code")),
     "fallbacks_total": ("Requests answered by another target than the first choice.", ("target",)),
@@ -66,6 +71,13 @@ HISTOGRAMS: Final[dict[str, tuple[str, tuple[str, ...], tuple[float, ...]]]] = {
     "inspect_seconds": ("Seconds to inspect a request.", (), _SHORT),
     "audit_commit_seconds": ("Seconds that a commit of audit records took.", (), _SHORT),
 }
+WATCHED: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
+    "inspected_texts_total": (
+        "Texts by where their findings came from: memory, redis, scanned; and messages taken over whole: history.",
+        ("source",),
+    ),
+}
+"""Counters that other parts keep."""
 PREFIX: Final = "bailiwick_"
 """Before each name above."""
 
@@ -75,7 +87,8 @@ class RequestObservation(NamedTuple):
 
     Times are seconds; an empty text or None means that it did not come to it.
     `error` is the code of the answer; `reasons` and `would` are rule ids; `retries` are the target and error code of
-    each attempt that was followed by another; `fallback` says whether `target` was not the first choice.
+    each attempt that was followed by another; `guard_stops` is how often the egress guard refused;
+    `fallback` says whether `target` was not the first choice.
     """
 
     dialect: str
@@ -98,6 +111,7 @@ class RequestObservation(NamedTuple):
     would: tuple[str, ...] = ()
     retries: tuple[tuple[str, str], ...] = ()
     fallback: bool = False
+    guard_stops: int = 0
 
 
 class _Family(Generic[Kind]):
@@ -119,6 +133,21 @@ class _Family(Generic[Kind]):
         if not full:
             self._children[labels] = child
         return child
+
+
+class _Watched(Collector):
+    """A counter of `WATCHED` that is kept elsewhere and read when somebody asks."""
+
+    def __init__(self, name: str, label: str, read: Callable[[], Mapping[str, int]]) -> None:
+        self._name = name
+        self._label = label
+        self._read = read
+
+    def collect(self) -> Iterable[Metric]:
+        family = CounterMetricFamily(PREFIX + self._name, WATCHED[self._name][0], labels=[self._label])
+        for kind, value in self._read().items():
+            family.add_metric([kind], value)
+        yield family
 
 
 class Metrics:
@@ -164,9 +193,9 @@ class Metrics:
             count["decision_reasons_total"].of(rule, "audit").inc()
         if seen.detector is not DetectorState.OK or seen.unreadable or seen.redaction_incomplete:
             self._count_unsure(seen)
-        if seen.error is Code.EGRESS_REFUSED:
-            count["guard_refusals_total"].of(target).inc()
-        elif seen.error is Code.BUDGET_SPENT or seen.error is Code.COST_CAP:
+        if stops := seen.guard_stops or seen.error is Code.EGRESS_REFUSED:  # the latter by an adapter
+            count["guard_refusals_total"].of(target).inc(stops)
+        if seen.error is Code.BUDGET_SPENT or seen.error is Code.COST_CAP:
             count["budget_refusals_total"].of(seen.error.value).inc()
         for failed, code in seen.retries:
             count["retries_total"].of(failed, code).inc()
@@ -193,6 +222,10 @@ class Metrics:
     def watch_in_flight(self, read: Callable[[], int]) -> None:
         """`read` tells the requests being handled now; called when somebody asks for the metrics."""
         self._gauges["in_flight"].metric.set_function(read)
+
+    def watch_inspection(self, read: Callable[[], Mapping[str, int]]) -> None:
+        """`read` tells, by source, from where findings came since the start."""
+        self._registry.register(_Watched("inspected_texts_total", "source", read))
 
     def watch_audit_queue(self, read: Callable[[], int]) -> None:
         """`read` tells the audit records waiting to be written."""

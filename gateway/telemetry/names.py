@@ -81,6 +81,7 @@ EXPECTED_FIRST_TOKEN: Final = "bailiwick.expected_first_token"  # noqa: S105 (no
 ATTEMPT: Final = "bailiwick.attempt"
 HIDDEN: Final = "bailiwick.hidden"
 RESTORED: Final = "bailiwick.restored"
+MASKED: Final = "bailiwick.masked"
 REQUEST_BYTES: Final = "bailiwick.request_bytes"
 SENT_BYTES: Final = "bailiwick.sent_bytes"
 
@@ -127,6 +128,7 @@ ATTRIBUTES: Final[dict[str, str]] = {
     ATTEMPT: "number of the attempt, from 1",
     HIDDEN: "values replaced before sending",
     RESTORED: "values put back into the answer",
+    MASKED: "values of the model's own that were hidden in the answer",
     REQUEST_BYTES: "bytes received",
     SENT_BYTES: "bytes sent to the target",
 }

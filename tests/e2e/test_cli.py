@@ -258,7 +258,7 @@ def test_traces_can_be_read(gateway: ForkedGateway, decision: str) -> None:
 
 def test_policy_check(tmp_path: Path) -> None:
     """The shipped policy is well (0); a wrong one is told with every fault in its place (3); a missing one too."""
-    assert "ok — policy default, version 1" in said(run("policy", "check", str(DEFAULT_POLICY)))
+    assert "ok — policy default, version 2" in said(run("policy", "check", str(DEFAULT_POLICY)))
     wrong = tmp_path / "policy.yaml"
     text = DEFAULT_POLICY.read_text()
     wrong.write_text(text.replace("action: local_only", "action: lokal_only").replace("owner:", "ownr:"))

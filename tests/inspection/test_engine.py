@@ -6,14 +6,16 @@ import random
 import string
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from presidio_analyzer import AnalyzerEngine, RecognizerResult
+from presidio_analyzer import AnalyzerEngine, Pattern, PatternRecognizer, RecognizerRegistry, RecognizerResult
 
 from gateway.domain.finding import Span
+from gateway.inspection import excerpts
 from gateway.inspection.catalogue import ENTITIES
 from gateway.inspection.engine import Engine
 from gateway.inspection.presidio import FLOOR, analyzer, registry
+from support.corpus import corpus
 
 RECOGNIZERS = registry()
 ENGINE = Engine(RECOGNIZERS.recognizers)
@@ -108,6 +110,124 @@ def test_equals_presidio_on_long_texts() -> None:
     for _ in range(12):
         text = " ".join(rng.choice(VALUES + WORDS * 3) for _ in range(300))
         assert set(ENGINE.scan(text)) == reference(text)
+
+
+def test_equals_presidio_on_a_large_corpus() -> None:
+    """Also on thousands of texts as people and machines write them: letters in several languages, forms, chats, source
+    code, logs, tables, and values after their context words at all distances."""
+    rng = random.Random(11)
+    for text in corpus(rng, 2_500):
+        assert set(ENGINE.scan(text)) == reference(text), repr(text)
+
+
+# Patterns of a company's own, as they may stand in its configuration: with everything that a pattern can have.
+OWN = [
+    *(r"EMP-\d{6}", r"(?i)\bproject[- ](?:kestrel|skylark|ibis)\b", r"(?<=case )[0-9]{4,6}(?=\W|$)", r"^ACME:\s*\w+$"),
+    *(r"\b[A-Z]{2}\d{2}(?:\s?\d{3}){2,}\b", r"(?<!\w)k[0-9a-f]{20,}(?!\w)", r"\d+(?:\.\d+)?\s*(?:kg|stone)", r"#\w+"),
+    *(
+        r"(\w)\1{3,}",
+        r"(?:sk|ik)[-_]x\S{3,}",
+        r"\S{24,}",
+        r"\p{Lu}\p{Ll}+-\d",
+        r"[^\d\s]{2}\d(?>\d*)x?+",
+        r"\Aid \d+|\d+ id\Z",
+    ),
+    *(
+        r"(?=.{0,20}secret)ref\d",
+        r"(?:foo|b[aä]r|\d{3})-?z",
+        r"[①-⑨]\d",
+        r"a{2,3}(?:b|(?:c\d)){2}",
+        r"(?:x{e<=1})9",
+        r"[[:alpha:]]9",
+    ),
+]
+TOKENS = [
+    *(
+        "EMP-123456",
+        "emp-\u0661\u0662\u0663\u0664\u0665\u0666",
+        "Project Kestrel",
+        "project-\u0131bis",
+        "PRO\u0130ECT",
+        "case 12345",
+        "ACME: yes",
+    ),
+    *(
+        "DE12 345 678",
+        "\u212a0123456789abcdef0123456789",
+        "k0123456789abcdef01234",
+        "12.5 kg",
+        "7 \u017ftone",
+        "#tag",
+        "aaaa",
+    ),
+    *(
+        "\u017fk-xabc",
+        "s\u212a_xabc",
+        "I\u212a-xyz",
+        "x" * 30,
+        "Anna-7",
+        "ab12x",
+        "id 9",
+        "9 id",
+        "secret ref4",
+        "b\u00c4r-z",
+        "123z",
+    ),
+    *(
+        "\u24601",
+        "aabbc1",
+        "x9",
+        "y9",
+        "a9",
+        "\n",
+        "\u2028",
+        "\x1c",
+        "\x1f",
+        "\u00a0",
+        "\t",
+        "ordinary words here",
+        "-",
+        "5",
+        "\ud800",
+    ),
+]
+
+
+def own(patterns: list[str]) -> list[PatternRecognizer]:
+    return [
+        PatternRecognizer(f"OWN_{i}", name=f"Own{i}", patterns=[Pattern("p", pattern, 0.6)], context=["case"])
+        for i, pattern in enumerate(patterns)
+    ]
+
+
+OWN_RECOGNIZERS = own(OWN)
+OWN_ENGINE = Engine([*OWN_RECOGNIZERS])
+OWN_REFERENCE = analyzer(RecognizerRegistry(recognizers=own(OWN), supported_languages=["en"]))
+
+
+@pytest.mark.parametrize("short", [0, 2_000])
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    pieces=st.lists(
+        st.tuples(st.sampled_from(TOKENS), st.sampled_from([" ", " ", "", "\n", "  filler " * 9])), max_size=9
+    )
+)
+def test_equals_presidio_with_patterns_of_a_company(
+    short: int, pieces: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Patterns of which nobody said where they can match find the same, in short texts and in excerpts of long ones."""
+    monkeypatch.setattr(excerpts, "SHORT", short)
+    text = "".join(value + joint for value, joint in pieces)
+    expected = {Span(r.start, r.end, r.entity_type, round(r.score * 100)) for r in OWN_REFERENCE.analyze(text, "en")}
+    assert set(OWN_ENGINE.scan(text)) == expected
+
+
+def test_equals_presidio_in_excerpts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The recognisers of the registry find the same where every text is treated as a long one."""
+    monkeypatch.setattr(excerpts, "SHORT", 0)
+    rng = random.Random(13)
+    for text in corpus(rng, 400):
+        assert set(ENGINE.scan(text)) == reference(text), repr(text)
 
 
 def test_catalogue_names_what_the_engine_finds() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.inspection.words import WordEngine, is_keyword
+from gateway.inspection.words import WordEngine, is_keyword, stems
 
 
 def test_artifacts() -> None:
@@ -23,3 +23,17 @@ def test_keywords() -> None:
     assert engine.is_loaded()
     assert engine.get_supported_entities() == []
     assert engine.get_supported_languages() == ["en"]
+
+
+def test_stems() -> None:
+    """Context words are single words without endings, so that they are in their other forms; accents are optional."""
+    assert stems(["Passports", "identity", "Karte", "number"]) == ["passport", "identit", "karte", "number"]
+    assert stems(["tax file number", "national insurance"]) == ["file", "insuranc"]
+    assert stems(["teléfono", "운전면허", "ssn", "address"]) == ["teléfon", "telefon", "운전면허", "ssn", "address"]
+    for context, form in (
+        ("identity", "identities"),
+        ("passport", "passports"),
+        ("cuenta", "cuentas"),
+        ("konto", "kontos"),
+    ):
+        assert stems([context])[0] in form

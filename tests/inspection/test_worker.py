@@ -11,7 +11,7 @@ from gateway.inspection.worker import HEADER, frame
 
 def test_frames_and_errors() -> None:
     """It says when it is ready, answers a job, names an error by its type without content, and ends with its input."""
-    jobs = frame([5.0, ["My SSN is 536-90-4399"]]) + frame([5.0, [42]])
+    jobs = frame(None) + frame([5.0, ["My SSN is 536-90-4399"]]) + frame([5.0, [42]])
     done = subprocess.run(
         [sys.executable, "-m", "gateway.inspection.worker"], input=jobs, capture_output=True, timeout=60, check=False
     )
@@ -23,5 +23,5 @@ def test_frames_and_errors() -> None:
         answers.append(json.loads(rest[HEADER.size : HEADER.size + size]))
         rest = rest[HEADER.size + size :]
     assert list(answers[0]) == ["ready"]
-    assert answers[1:] == [{"spans": [[[10, 21, "US_SSN", 85]]]}, {"error": "TypeError"}]
+    assert answers[1:] == [{"spans": [[[10, 21, "US_SSN", 85]]]}, {"error": "AttributeError"}]
     assert b"536-90" not in done.stderr

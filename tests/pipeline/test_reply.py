@@ -7,8 +7,9 @@ import asyncio
 import orjson
 import pytest
 
-from gateway.domain.call import Whole
+from gateway.domain.call import Chunk, Whole
 from gateway.domain.errors import Code, GatewayError
+from gateway.domain.ports import DetectorFailed
 from gateway.domain.record import RecordKind
 from gateway.pipeline.reply import decision_headers
 from support.assembly import Assembly, RecordingProvider, a_target
@@ -133,3 +134,67 @@ async def test_headers_tell_the_decision_and_the_cost() -> None:
     assert headers["x-bailiwick-decision"] == parts.exchange.id
     assert (headers["x-bailiwick-cost"], headers["x-bailiwick-cost-basis"]) == ("0.00003", "usage")
     assert (headers["x-bailiwick-level"], headers["x-bailiwick-because"]) == ("public", "handling.public")
+
+
+MASKING = BLOCKING + "answers: {hide: [contact]}\n"
+"""`support.detectors` finds `NAME`."""
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+async def test_what_a_model_may_not_tell_is_hidden_and_counted(stream: bool) -> None:
+    """Where the policy says so; the record has the number of values, and probabilities of tokens are taken away."""
+    logprobs = {"content": [{"token": NAME, "logprob": -0.1, "top_logprobs": []}]}
+    if stream:
+        piece = {"index": 0, "delta": {"content": f"Ask {NAME}."}, "finish_reason": None, "logprobs": logprobs}
+        provider = Playing(Chunk(orjson.dumps({"choices": [piece]})), USAGE, END)
+    else:
+        answer = {"index": 0, "message": {"role": "assistant", "content": f"Ask {NAME}."}, "logprobs": logprobs}
+        provider = Playing(Whole(orjson.dumps({"choices": [answer]})))
+    parts = Assembly(MASKING, {CLOUD: provider})
+    said = await parts.ask("Whom do I ask?", stream=stream)
+    assert NAME not in said
+    assert "Ask [PERSON]." in said
+    outcome = parts.log.records[-1]
+    assert (outcome.outcome, outcome.masked) == ("completed", 1)
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+async def test_the_callers_own_values_are_put_back_all_the_same(stream: bool) -> None:
+    """A name that the caller sent was hidden from the cloud, is in the answer, and comes back."""
+    provider = RecordingProvider(rewrite=lambda text: text)
+    parts = Assembly(MASKING, {CLOUD: provider})
+    said = await parts.ask(f"Write to {NAME}.", stream=stream)
+    assert NAME not in provider.bodies[0]
+    assert NAME in said
+    outcome = parts.log.records[-1]
+    assert outcome.masked == 0
+    assert outcome.restored > 0 or stream
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+async def test_an_answer_that_cannot_be_inspected_is_an_error(stream: bool) -> None:
+    """It was paid for, and is on record as failed or broken; the caller sees nothing of it."""
+    parts = Assembly(MASKING, {CLOUD: Failing(parts_of := [])})
+    parts_of.append(parts)
+    if stream:
+        said = await parts.ask("Whom do I ask?", stream=True)
+    else:
+        with pytest.raises(GatewayError) as caught:
+            await parts.ask("Whom do I ask?")
+        assert caught.value.code is Code.ANSWER_NOT_INSPECTED
+        said = str(caught.value)
+    assert NAME not in said
+    assert parts.log.records[-1].error == "answer_not_inspected"
+
+
+class Failing(RecordingProvider):
+    """Answers with a name, and breaks the detector meanwhile."""
+
+    def __init__(self, assemblies: list[Assembly]) -> None:
+        super().__init__(rewrite=lambda text: f"Ask {NAME}.")
+        self._assemblies = assemblies
+
+    async def stream(self, call):  # type: ignore[no-untyped-def, override]
+        self._assemblies[0].detector.error = DetectorFailed("gone")
+        async for event in super().stream(call):
+            yield event

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import os
 import signal
@@ -247,14 +248,20 @@ def test_what_nobody_can_read_stays(gateways: Gateways, cloud: Cloud, content: s
     assert cloud.bodies() == []
 
 
+_NUMBERS = itertools.count(1)
 LONG = f"{NAME} wrote to us. " + "Nothing in this sentence is about anybody at all. " * 80
 """Too long to be scanned beside other work, so a detector process gets it."""
+
+
+def a_long_text() -> str:
+    """A new one each time: what was found in a text that was seen before is known without a worker."""
+    return f"{next(_NUMBERS)}. {LONG}"
 
 
 def _worker(gateway: Gateway, cloud: Cloud) -> psutil.Process:
     """The gateway's detector process, once a long text goes to the cloud again; without what is in it."""
     deadline = time.monotonic() + 30
-    while _is_kept(gateway.chat(LONG, max_tokens=4)):
+    while _is_kept(gateway.chat(a_long_text(), max_tokens=4)):
         assert time.monotonic() < deadline, "the detector does not recover"
     assert len(cloud.bodies()) == 1
     assert exposed(cloud.bodies()) == []
@@ -276,13 +283,13 @@ def test_a_detector_that_fails_lets_nothing_out(gateways: Gateways, cloud: Cloud
     """A detector that hangs or is killed in the middle of a request keeps that request inside; then it recovers."""
     gateway = gateways.default
     os.kill(_worker(gateway, cloud).pid, signal.SIGSTOP)
-    assert _is_kept(gateway.chat(LONG, max_tokens=4))
+    assert _is_kept(gateway.chat(a_long_text(), max_tokens=4))
     assert cloud.bodies() == []
 
     worker = _worker(gateway, cloud)
     os.kill(worker.pid, signal.SIGSTOP)  # so that the request is surely in its hands when it dies
     with ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(gateway.chat, LONG, max_tokens=4)
+        answer = pool.submit(gateway.chat, a_long_text(), max_tokens=4)
         time.sleep(0.2)
         os.kill(worker.pid, signal.SIGKILL)
         assert _is_kept(answer.result())

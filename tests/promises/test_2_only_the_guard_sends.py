@@ -152,6 +152,7 @@ CONNECTING = (
 MAY_CONNECT = {
     "gateway/http/server.py": "listens",
     "gateway/budgets/redis_ledger.py": "counts money in Redis",
+    "gateway/inspection/cache_redis.py": "keeps findings in Redis, sealed and without a text",
     "gateway/budgets/ledger.py": "asks for the name of this host",
     "gateway/telemetry/otlp.py": "exports spans, which have no field for content",
     "gateway/cli/doctor.py": "looks whether targets can be reached; is not part of the server",

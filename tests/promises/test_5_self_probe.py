@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 import gateway.compose.gateway as compose
+import gateway.compose.inspection as inspection
 from gateway.compose.upkeep import may_leave
 from gateway.domain.decision import Decision, Facts
 from gateway.domain.finding import Found
@@ -92,7 +93,9 @@ async def test_the_probe_tells_when_the_start_is_broken(tmp_path: Path, monkeypa
 class _BrokenInspector:
     """Something between the detector and the decision that fails."""
 
-    def __init__(self, detector: object, timeout: float) -> None:
+    taken_over = 0
+
+    def __init__(self, detector: object, timeout: float, **memory: object) -> None:
         pass
 
     async def inspect(self, tree: object, grammar: object) -> object:
@@ -102,7 +105,7 @@ class _BrokenInspector:
 @pytest.mark.anyio
 async def test_a_probe_that_breaks_is_a_probe_that_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A defect on the way of the probe is an alarm, with its kind and place and without its text."""
-    monkeypatch.setattr(compose, "Inspector", _BrokenInspector)
+    monkeypatch.setattr(inspection, "HistoryInspector", _BrokenInspector)
     async with gateway_here(_setup(tmp_path, BASE), monkeypatch) as here:
         answer = await here.client.get("/readyz")
         assert selfprobe_ok((await here.client.get("/metrics")).text) == 0

@@ -17,7 +17,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import gateway.compose.gateway as compose
 from gateway.domain.finding import Found
 from gateway.domain.record import AuditRecord, Label, RecordKind
 from gateway.telemetry.logs import PlainFormatter
@@ -160,13 +159,15 @@ async def test_a_defect_is_told_without_content(
     """Where the gateway itself fails on a request, the operator gets the kind and the place, and nobody the text."""
 
     class Broken:
-        def __init__(self, detector: object, timeout: float) -> None:
+        taken_over = 0
+
+        def __init__(self, detector: object, timeout: float, **memory: object) -> None:
             pass
 
         async def inspect(self, tree: object, grammar: object) -> object:
             raise RuntimeError(f"{ROOT}: {tree}")
 
-    monkeypatch.setattr(compose, "Inspector", Broken)
+    monkeypatch.setattr("gateway.compose.inspection.HistoryInspector", Broken)
     setup = Setup(tmp_path, [cloud_target("cloud", "http://127.0.0.1:9/v1")], {"auto": "{targets: [cloud]}"})
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)

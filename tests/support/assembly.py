@@ -18,6 +18,7 @@ from gateway.domain.ports import Ledger, Reservation
 from gateway.domain.record import AuditRecord
 from gateway.domain.request import Caller, Hints
 from gateway.domain.target import Route, Target, Zone
+from gateway.inspection.answers import AnswerMasker
 from gateway.inspection.inspector import Inspector
 from gateway.inspection.occurrences import leaks
 from gateway.inspection.redact import Pseudonymiser
@@ -165,12 +166,13 @@ class Assembly:
             clock,
             Tries(dict.fromkeys(targets, Timeouts()), retry=RetryPolicy(first_wait=0.0)),
         )
+        masker = AnswerMasker(self.detector, self.detector.scan_now, 2.0)
         steps = Steps(
             inspector=Inspector(self.detector),
             decide=lambda facts, among: evaluate(compiled, facts, among),
             selector=Selector(targets, LatencyBook(), Breaker(clock.monotonic)),
             dispatcher=dispatcher,
-            replier=Replier(recorder, purse, lambda exchange, outcome, error: None),
+            replier=Replier(recorder, purse, masker, lambda exchange, outcome, error: None),
             recorder=recorder,
         )
         self.pipeline = Pipeline(directory, steps, OtelTracer(Exporter([]), models=frozenset(targets)), clock)

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 import gateway.compose.gateway as compose
+import gateway.compose.inspection as inspection
 from gateway.identity.keys import KeyTable
 from gateway.settings import load_settings
 from support.detectors import ListedDetector
@@ -31,7 +32,7 @@ async def gateway_here(
 ) -> AsyncIterator[GatewayHere]:
     """The gateway of this setup while the block runs. Raises what `open_gateway` raises."""
     finder = detector or ListedDetector()
-    monkeypatch.setattr(compose, "PresidioDetector", lambda processes: finder)
+    monkeypatch.setattr(inspection, "PresidioDetector", lambda processes, registry: finder)
     settings = load_settings(setup.write(), environ=setup.environ)
     keys = KeyTable.open(settings.storage.url("identity"))
     _, key = keys.create(tenant="acme", app="support-bot")

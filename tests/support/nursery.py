@@ -198,14 +198,17 @@ def _load_everything() -> None:
     import gateway.compose.gateway
     import gateway.inspection.detector as detector
     from gateway.inspection.pool import ProcessPool
+    from gateway.settings.recognizers import RegistrySettings
 
     assert gateway.cli.serve
-    engine = detector._load()
+    usual = RegistrySettings().to_json()
+    engine = detector._load(usual)
+    load = detector._load
 
     async def none(self: ProcessPool) -> None:
         return None
 
-    detector._load = lambda: engine
+    detector._load = lambda settings: engine if settings in (None, usual) else load(settings)
     detector.is_cheap = lambda texts: True
     ProcessPool.start = none  # type: ignore[method-assign]
 

@@ -44,6 +44,7 @@ FULL = RequestObservation(
     would=("cheaper-batch",),
     retries=(("cloud-big", "target_timeout"),),
     fallback=True,
+    guard_stops=1,
 )
 
 
@@ -65,6 +66,7 @@ def test_one_observation_moves_every_figure() -> None:
     assert value(figures, "decision_reasons_total", rule="cheaper-batch", mode="audit") == 2
     assert value(figures, "retries_total", target="cloud-big", code="target_timeout") == 2
     assert value(figures, "fallbacks_total", target="cloud-mini") == 2
+    assert value(figures, "guard_refusals_total", target="cloud-mini") == 2
 
 
 def test_refusals_and_doubts_are_counted_by_reason() -> None:
@@ -96,6 +98,7 @@ def test_the_states_of_the_gateway_are_shown() -> None:
     figures.watch_in_flight(lambda: 1)
     figures.watch_audit_queue(lambda: 7)
     figures.audit_committed(0.003)
+    figures.watch_inspection(lambda: {"memory": 3, "scanned": 4})
     figures.selfprobe(True)
     figures.policy_loaded(PolicyId("acme", 6, "a" * 64))
     figures.policy_loaded(PolicyId("acme", 7, "b" * 64))
@@ -106,6 +109,7 @@ def test_the_states_of_the_gateway_are_shown() -> None:
     assert value(figures, "in_flight") == 1
     assert value(figures, "audit_queue") == 7
     assert value(figures, "audit_commit_seconds_count") == 1
+    assert value(figures, "inspected_texts_total", source="memory") == 3
     assert value(figures, "selfprobe_ok") == 1
     assert value(figures, "policy_info", hash="b" * 12, version="7") == 1
     assert value(figures, "policy_info", hash="a" * 12, version="6") is None

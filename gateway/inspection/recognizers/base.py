@@ -14,6 +14,14 @@ EntityHit = tuple[str, int, int, float]
 """Entity, start, end, score."""
 
 
+def lowered(text: str) -> str:
+    """The text in lower case, every character at its place: a few capitals would become two characters."""
+    lower = text.lower()
+    if len(lower) == len(text):
+        return lower
+    return "".join(low if len(low := letter.lower()) == 1 else letter for letter in text)
+
+
 class TextRecognizer(LocalRecognizer):
     """A Presidio recogniser that is one function of the text: subclasses set `ENTITY`, `CONTEXT` and `hits`; those for
     several entities set `ENTITIES` and `found` instead.

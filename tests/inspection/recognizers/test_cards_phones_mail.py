@@ -118,3 +118,80 @@ def test_hits_must_be_defined() -> None:
     """A recogniser without `hits` says so."""
     with pytest.raises(TypeError, match="must define"):
         list(TextRecognizer.hits(CARDS, ""))
+
+
+@pytest.mark.parametrize("joint", ["\t", ".", "/", "\u00a0", "\u202f", " - ", "\u2011", "_", "  "])
+def test_cards_with_unusual_separators(joint: str) -> None:
+    """A card grouped as cards are is found with any separator, also beside other numbers."""
+    card = joint.join(["4242"] * 4)
+    assert [value for value, _ in hits(CARDS, f"pay {card}, please")] == [card]
+    amex = joint.join(["3782", "822463", "10005"])
+    assert [value for value, _ in hits(CARDS, f"no 77 {amex} ok")] == [amex]
+
+
+@pytest.mark.parametrize("card", ["4242 4242\n4242 4242", "500000000009", "122000000000003", "4111111111111111"])
+def test_more_cards(card: str) -> None:
+    """Over a line break; Maestro of twelve digits; UATP; before a comma and a date in a table."""
+    assert [value for value, _ in hits(CARDS, f"x,{card},12/27,123")] == [card]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0 1 0 1 1 0 1 0 4 2 4 2 4 2 4 2 4 2 4 2 4 2 4 2 4 2",
+        "4242.424242424242 4.242424242424242",
+        "42/42/42/42/42/42/42/42",
+    ],
+)
+def test_no_cards_among_numbers(text: str) -> None:
+    """Tables of digits, sums and paths that happen to have a checksum are no cards."""
+    assert hits(CARDS, text) == []
+
+
+def test_a_number_called_an_id() -> None:
+    """A bare number behind a key such as "order" stays below one half: one in thirty random ones looks like a card."""
+    assert [score < 0.5 for _, score in hits(CARDS, '{"order_id": 4242424242424242, "card": 4242424242424242}')] == [
+        True,
+        False,
+    ]
+
+
+@pytest.mark.parametrize(
+    "phone",
+    [
+        *(
+            "+358 40 1234567",
+            "+81 3-1234-5678",
+            "+7 912 345-67-89",
+            "+27 82 123 4567",
+            "+971 50 123 4567",
+            "+353 86 123 4567",
+        ),
+        *(
+            "+44 (0)20 7946 0958",
+            "+86 138 1234 5678",
+            "070-123 45 67",
+            "(011) 4123-4567",
+            "01 23 45 67 89",
+            "0131 496 0123",
+        ),
+    ],
+)
+def test_phones_of_all_regions(phone: str) -> None:
+    """Numbers of any country's plan, national ones with a leading zero too."""
+    assert [(value, score >= 0.5) for value, score in hits(PHONES, f"ring {phone} now")] == [(phone, True)]
+
+
+@pytest.mark.parametrize(
+    "text", ["07/26/04 07/27/04", "2019-2023", "4242 4242 4242 4242", "2024/01/15 12", "01 02 03 04 05 06 07 08 09 10"]
+)
+def test_more_that_are_no_phones(text: str) -> None:
+    """Lists of dates, years, cards and counts."""
+    assert [score for _, score in hits(PHONES, text) if score >= 0.5] == []
+
+
+def test_mail_in_code() -> None:
+    """What is before an address in code does not belong to it."""
+    text = "author_email='anna@example.com', to=bob@example.com, <o'neil+x@mail.co.uk>"
+    found = MailRecognizer().analyze(text, ["EMAIL_ADDRESS"])
+    assert [text[r.start : r.end] for r in found] == ["anna@example.com", "bob@example.com", "o'neil+x@mail.co.uk"]

@@ -1,0 +1,1 @@
+"""Trains the tagger of gateway/inspection/tagger; see README.md."""
