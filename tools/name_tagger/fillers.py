@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import string
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,11 @@ LOCALES = (
     *("nl_BE", "sv_SE", "da_DK", "no_NO", "fi_FI", "pl_PL", "cs_CZ", "sk_SK", "hu_HU", "ro_RO", "hr_HR", "sl_SI"),
     *("tr_TR", "id_ID", "vi_VN", "et_EE", "lv_LV", "lt_LT", "zu_ZA", "yo_NG", "tw_GH", "fil_PH", "az_AZ", "ga_IE"),
 )
+LOREM = {
+    **{"nl": "nl_NL", "it": "it_IT", "pl": "pl_PL", "fr": "fr_FR", "es": "es_ES", "de": "de_DE", "en": "en_US"},
+}
+"""Lists of frequent words that Faker has."""
+
 OTHER_SCRIPTS = ("ru_RU", "uk_UA", "el_GR", "ar_AA", "he_IL", "ja_JP", "zh_CN", "ko_KR", "hi_IN", "bg_BG")
 
 
@@ -33,6 +40,15 @@ def read_words() -> dict[str, list[str]]:
         elif line.strip() and not line.startswith("#"):
             sections.setdefault(name, []).extend(word.strip() for word in line.split(",") if word.strip())
     return sections
+
+
+@cache
+def ordinary_words(language: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Function words (spaCy's stop words) and frequent words (Faker's), in lower case."""
+    often = sorted(import_module(f"spacy.lang.{language}.stop_words").STOP_WORDS)
+    locale = LOREM.get(language)
+    others = import_module(f"faker.providers.lorem.{locale}").Provider.word_list if locale else often
+    return tuple(often), tuple(word for word in others if word.islower())
 
 
 class Fillers:
@@ -53,6 +69,9 @@ class Fillers:
         locale = self.random.choice(self._locales or LOCALES)
         if not self._locales and self.random.random() < 0.015:
             locale = self.random.choice(OTHER_SCRIPTS)
+        return self._of(locale)
+
+    def _of(self, locale: str) -> Faker:
         if locale not in self._fakers:
             self._fakers[locale] = Faker(locale)
             self._fakers[locale].seed_instance(self._seed)
@@ -159,6 +178,15 @@ class Fillers:
 
     def _clause(self) -> str:
         return f"{self.random.choice(self.words['subjects'])} {self.random.choice(self.words['verbs'])}"
+
+    def WORDS(self) -> str:
+        """A row of ordinary words of the language, written as a sentence: what must not be taken for a name."""
+        often, others = ordinary_words(self._locales[0][:2] if self._locales else "en")
+        words = [self.random.choice(often if self._chance(0.45) else others) for _ in range(self.random.randint(3, 14))]
+        if len(words) > 6 and self._chance(0.4):
+            words[self.random.randint(2, len(words) - 3)] += ","
+        text = " ".join(words)
+        return text[0].upper() + text[1:] + self.random.choice(".....?!:")
 
     def SENTTITLE(self) -> str:
         return self.SENT().rstrip(".").title()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from zlib import crc32
 
@@ -16,7 +16,8 @@ Document = tuple[str, list[Span]]
 
 TEMPLATES = Path(__file__).parent / "templates"
 HELD_OUT = 8
-"""Of so many templates, one is kept from training and only measured."""
+"""Of so many templates, one is kept from training and only measured. A language with a file in `held_out/` has its own
+ones there instead."""
 
 _SLOT = re.compile(r"\{([A-Z_0-9]+)\}")
 _CHOICE = re.compile(r"\[\[((?:(?!\[\[|\]\]).)*)\]\]")
@@ -29,22 +30,22 @@ class Template:
     text: str
     language: str
     locales: tuple[str, ...]
-
-    @property
-    def held_out(self) -> bool:
-        return crc32(self.text.encode()) % HELD_OUT == 0
+    held_out: bool
 
 
 def templates() -> list[Template]:
     """All templates of all files."""
     found = []
-    for path in sorted(TEMPLATES.glob("*.txt")):
+    apart = {path.stem for path in TEMPLATES.glob("held_out/*.txt")}
+    for path in sorted(TEMPLATES.rglob("*.txt")):
         locales: tuple[str, ...] = ()
+        kept = path.parent != TEMPLATES
         for line in path.read_text(encoding="utf-8").splitlines():
             if line.startswith("# locales:"):
                 locales = tuple(line.partition(":")[2].split())
             elif line and (not line.startswith("# ") or path.stem.startswith("negatives") or "{" in line[:12]):
-                found.append(Template(line, path.stem, locales))
+                held_out = kept or (path.stem not in apart and crc32(line.encode()) % HELD_OUT == 0)
+                found.append(Template(line, path.stem, locales, held_out))
     return found
 
 
@@ -111,6 +112,9 @@ def noisy(document: Document, choose: random.Random) -> Document:
         return "".join(letters), spans
     return document
 
+
+LANGUAGES = ("german", "french", "spanish", "italian", "dutch", "portuguese", "polish")
+"""Other than English, in which the templates are."""
 
 _FIELDS = (
     *("Name={PERSON}", "Full name={PERSON}", "Customer={PERSON}", "First name={FIRST}", "Last name={LAST}"),
@@ -185,11 +189,11 @@ def form(values: Values) -> Template:
         header = separator if separator in ("; ", " | ", "\t") else ","
         rows = [header.join(case(name) for name, _ in fields)]
         rows += [header.join(value for _, value in fields)] * choose.randint(1, 4)
-        return Template("\n".join(rows), "form", ())
+        return Template("\n".join(rows), "form", (), False)
     if choose.random() < 0.15:
         body = ", ".join(f'"{name.lower().replace(" ", "_")}": "{value}"' for name, value in fields)
-        return Template(f"{{{body}}}", "form", ())
-    return Template(separator.join(style.format(case(name), value) for name, value in fields), "form", ())
+        return Template(f"{{{body}}}", "form", (), False)
+    return Template(separator.join(style.format(case(name), value) for name, value in fields), "form", (), False)
 
 
 def synthesise(count: int, seed: int, *, held_out: bool, languages: frozenset[str] | None = None) -> Iterator[Document]:
@@ -201,6 +205,8 @@ def synthesise(count: int, seed: int, *, held_out: bool, languages: frozenset[st
         "negatives": 1.6,
         "negatives_other": 1.6,
         "negatives_languages": 2.0,
+        **{f"negatives_{language}": 2.0 for language in LANGUAGES},
+        **dict.fromkeys(LANGUAGES, 1.3),
         "long_prompts": 2.5,
         "structured": 0.8,
     }
@@ -209,7 +215,10 @@ def synthesise(count: int, seed: int, *, held_out: bool, languages: frozenset[st
         text, spans = "", []
         for _ in range(choose.choice((1, 1, 1, 1, 2, 3)) if not held_out else 1):
             is_form = not held_out and choose.random() < 0.08
-            more, more_spans = fill(form(values) if is_form else choose.choices(every, shares)[0], values)
+            template = form(values) if is_form else choose.choices(every, shares)[0]
+            if template.language in LANGUAGES and not held_out and choose.random() < 0.3:
+                template = replace(template, text=choose.choice(("{WORDS} %s", "%s {WORDS}")) % template.text)
+            more, more_spans = fill(template, values)
             if text:
                 text += choose.choice((" ", "\n", "\n\n"))
             spans += [(start + len(text), end + len(text), label) for start, end, label in more_spans]

