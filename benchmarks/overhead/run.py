@@ -24,6 +24,7 @@ from benchmarks.overhead.targets import (
     GATEWAY,
     LITELLM,
     LITELLM_PRESIDIO,
+    LITELLM_PRESIDIO_PLAIN,
     PASSTHROUGH,
     PORTKEY,
     STARTERS,
@@ -214,7 +215,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     if options.no_pin or (os.cpu_count() or 1) < 2:
         options.gateway_cpu = options.load_cpu = None
     options.targets = [name for name in options.targets.split(",") if name]
-    options.targets += [LITELLM_PRESIDIO] if options.with_presidio else []
+    options.targets += [LITELLM_PRESIDIO, LITELLM_PRESIDIO_PLAIN] if options.with_presidio else []
     options.targets += [PORTKEY] if options.with_portkey else []
     options.phases = [name for name in options.phases.split(",") if name]
     for given, known in ((options.targets, STARTERS), (options.phases, PHASES)):

@@ -13,6 +13,7 @@ UPSTREAM_PATH = "/v1"
 PEER_KEY = "sk-bench"
 DIRECT, PASSTHROUGH, LITELLM, GATEWAY = "direct", "passthrough", "litellm", "bailiwick"
 LITELLM_PRESIDIO, PORTKEY = "litellm-presidio", "portkey"
+LITELLM_PRESIDIO_PLAIN = "litellm-presidio-plain"
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,17 @@ def start_litellm(place: Place) -> Target:
 
 
 def start_litellm_presidio(place: Place) -> Target:
-    """Start LiteLLM's proxy with its Presidio guardrail, and Presidio's two services on the same core."""
+    """Start LiteLLM's proxy with its Presidio guardrail, which puts values back as we do and leaves answers alone."""
+    return _start_litellm_presidio(LITELLM_PRESIDIO, place, "litellm_presidio.yaml")
+
+
+def start_litellm_presidio_plain(place: Place) -> Target:
+    """Start the same with the guardrail's own defaults: nothing is put back, and answers are masked as well."""
+    return _start_litellm_presidio(LITELLM_PRESIDIO_PLAIN, place, "litellm_presidio_plain.yaml")
+
+
+def _start_litellm_presidio(name: str, place: Place, guardrail: str) -> Target:
+    """Presidio's two services run on the same core."""
     services: list[Child] = []
     ports = {}
     place.write("presidio_services.py", "presidio_services.py")
@@ -91,9 +102,9 @@ def start_litellm_presidio(place: Place) -> Target:
             port = ports[f"{service.upper()}_PORT"] = free_port()
             services.append(_start_presidio(service, place, port))
         config = place.write("litellm.yaml", "litellm.yaml")
-        guardrails = place.write("litellm_presidio.yaml", "guardrails.yaml", **ports)
+        guardrails = place.write(guardrail, "guardrails.yaml", **ports)
         config.write_text(config.read_text() + guardrails.read_text())
-        target = _start_litellm(LITELLM_PRESIDIO, place, config)
+        target = _start_litellm(name, place, config)
     except BaseException:
         for child in services:
             child.stop()
@@ -130,6 +141,7 @@ STARTERS: dict[str, Callable[[Place], Target]] = {
     PASSTHROUGH: start_passthrough,
     LITELLM: start_litellm,
     LITELLM_PRESIDIO: start_litellm_presidio,
+    LITELLM_PRESIDIO_PLAIN: start_litellm_presidio_plain,
     PORTKEY: start_portkey,
     GATEWAY: start_bailiwick,
 }
