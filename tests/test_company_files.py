@@ -66,7 +66,8 @@ def test_the_settings_hold_all_of_it(tmp_path: Path) -> None:
     write(tmp_path, GOOD)
     found = settings(
         tmp_path,
-        "{countries: [de], recognizers: company.yaml, switch_on: [UrlRecognizer], switch_off: [Names, AgeRecognizer]}",
+        "{countries: [de], recognizers: company.yaml, switch_on: [UrlRecognizer], switch_off: [Names, AgeRecognizer,"
+        " TaggerRecognizer]}",
     )
     assert found.countries == ("de",)
     assert [item.name for item in found.custom] == ["Staff"]

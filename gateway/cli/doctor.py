@@ -10,9 +10,7 @@ import socket
 import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -25,7 +23,9 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway import __version__
+from gateway.cli.checks import Check, State, failed, ok, warning
 from gateway.cli.common import CliContext
+from gateway.cli.doctor_detector import detector_checks
 from gateway.domain.errors import ConfigurationError
 from gateway.domain.money import Price
 from gateway.domain.target import Zone
@@ -39,25 +39,10 @@ _STORES: Final = {"audit": "audit", "identity": "identity", "budgets": "budgets"
 _LITTLE_SPACE: Final = 1 << 30
 _NO_SPACE: Final = 100 << 20
 _CONNECT_SECONDS: Final = 2.0
-_PROBE: Final = "My card number is 4242 4242 4242 4242."
-_PROBE_ENTITY: Final = "CREDIT_CARD"
-
-
-class State(StrEnum):
-    OK = "ok"
-    WARNING = "warning"
-    FAILED = "failed"
 
 
 _WIDTH: Final = 22
 _MARKS: Final = {State.OK: ("✓", "green"), State.WARNING: ("!", "yellow"), State.FAILED: ("✗", "red")}
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    name: str
-    state: State
-    detail: str
 
 
 @click.command()
@@ -74,14 +59,14 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
         done.append(check)
         if not as_json:
             _print(check)
-    failed, warned = (sum(check.state is state for check in done) for state in (State.FAILED, State.WARNING))
+    failures, warned = (sum(check.state is state for check in done) for state in (State.FAILED, State.WARNING))
     if as_json:
         found = [{"name": check.name, "state": check.state, "detail": check.detail} for check in done]
-        click.echo(orjson.dumps({"ok": not failed, "checks": found}))
+        click.echo(orjson.dumps({"ok": not failures, "checks": found}))
     else:
         warnings = f"{warned} warning{'' if warned == 1 else 's'}"
-        click.echo(f"\n{failed} failed, {warnings}." if failed else f"\nAll is well ({warnings}).")
-    ctx.exit(1 if failed else 0)
+        click.echo(f"\n{failures} failed, {warnings}." if failures else f"\nAll is well ({warnings}).")
+    ctx.exit(1 if failures else 0)
 
 
 def _print(check: Check) -> None:
@@ -97,7 +82,7 @@ def _checks(context: CliContext) -> Iterator[Check]:
     def load() -> Iterable[Check]:
         settings.append(context.settings())
         loaded = settings[0]
-        yield _ok("settings", f"{loaded.file}: {len(loaded.targets)} targets, {len(loaded.routes)} model names")
+        yield ok("settings", f"{loaded.file}: {len(loaded.targets)} targets, {len(loaded.routes)} model names")
 
     yield from _guarded("settings", load)
     for loaded in settings:
@@ -106,7 +91,7 @@ def _checks(context: CliContext) -> Iterator[Check]:
 
 def _of_settings(settings: Settings) -> Iterator[Check]:
     yield from _guarded("policy", partial(_policy, settings))
-    yield from _guarded("detector", _detector)
+    yield from _guarded("detector", partial(detector_checks, settings.inspection))
     yield from _guarded("state folder", partial(_folder, settings.storage.folder))
     yield from _guarded("secret key", partial(_secret, settings))
     stores = dict(_STORES)
@@ -125,11 +110,11 @@ def _guarded(name: str, check: Callable[[], Iterable[Check]]) -> Iterator[Check]
     try:
         yield from check()
     except ConfigurationError as error:
-        yield _failed(name, str(error))
+        yield failed(name, str(error))
     except SQLAlchemyError as error:
-        yield _failed(name, reason(error))
+        yield failed(name, reason(error))
     except Exception as error:  # the border to whatever is wrong with this installation: that is what we are asked
-        yield _failed(name, f"{type(error).__name__}: {error}".splitlines()[0])
+        yield failed(name, f"{type(error).__name__}: {error}".splitlines()[0])
 
 
 def _python() -> Iterator[Check]:
@@ -140,32 +125,17 @@ def _python() -> Iterator[Check]:
 
 
 def _policy(settings: Settings) -> Iterator[Check]:
-    from gateway.inspection.catalogue import ENTITIES
     from gateway.policy.store import PolicyStore
 
-    store = PolicyStore(settings.policy, detectable=ENTITIES)
+    store = PolicyStore(settings.policy, detectable=settings.inspection.registry.entities())
     policy = store.current
     detail = f"{policy.id.name}, version {policy.id.version}, hash {policy.id.short}, {len(policy.rules)} rules"
     if policy.source.audit:
-        yield _warning("policy", f"{detail}; in audit mode: it is recorded, NOT enforced")
+        yield warning("policy", f"{detail}; in audit mode: it is recorded, NOT enforced")
     elif store.warnings:
-        yield _warning(
-            "policy", f"{detail}; warnings: {len(store.warnings)} (bailiwick policy check {settings.policy})"
-        )
+        yield warning("policy", f"{detail}; warnings: {len(store.warnings)} (bailiwick policy check {settings.policy})")
     else:
-        yield _ok("policy", f"{detail}, no warnings")
-
-
-def _detector() -> Iterator[Check]:
-    from gateway.compose import scan_texts  # loads the recognisers: some seconds
-    from gateway.inspection.catalogue import ENTITIES
-
-    found = {item.entity for item in scan_texts([_PROBE])}
-    detail = f"Presidio, {len(ENTITIES)} entities: {', '.join(sorted(ENTITIES))}"
-    if _PROBE_ENTITY in found:
-        yield _ok("detector", detail)
-    else:
-        yield _failed("detector", f"{detail}; but it does not find a card number")
+        yield ok("policy", f"{detail}, no warnings")
 
 
 def _folder(folder: Path) -> Iterator[Check]:
@@ -174,19 +144,19 @@ def _folder(folder: Path) -> Iterator[Check]:
     while not existing.exists():
         existing = existing.parent
     if not (existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)):
-        yield _failed(name, f"{existing} cannot be written to")
+        yield failed(name, f"{existing} cannot be written to")
         return
     free = shutil.disk_usage(existing).free
     detail = f"{folder}, {free / (1 << 30):.1f} GiB free"
     others = stat.S_IMODE(folder.stat().st_mode) & 0o077 if folder == existing else 0
     if free < _NO_SPACE:
-        yield _failed(name, f"{detail}: without a record of it nothing is sent")
+        yield failed(name, f"{detail}: without a record of it nothing is sent")
     elif others:
-        yield _warning(name, f"{detail}; others on this machine can look into it, do: chmod 700 {folder}")
+        yield warning(name, f"{detail}; others on this machine can look into it, do: chmod 700 {folder}")
     elif free < _LITTLE_SPACE:
-        yield _warning(name, f"{detail}, which is little")
+        yield warning(name, f"{detail}, which is little")
     else:
-        yield _ok(name, detail if folder == existing else f"{detail}; it is made when the gateway first runs")
+        yield ok(name, detail if folder == existing else f"{detail}; it is made when the gateway first runs")
 
 
 def _secret(settings: Settings) -> Iterator[Check]:
@@ -197,21 +167,21 @@ def _secret(settings: Settings) -> Iterator[Check]:
     shared = settings.storage.database_url is not None or settings.storage.redis_url is not None
     if VARIABLE in os.environ:
         load_secret(folder)
-        yield _ok("secret key", f"from {VARIABLE}")
+        yield ok("secret key", f"from {VARIABLE}")
     elif shared:
-        yield _warning("secret key", f"replicas must share it, or pseudonyms differ among them; set {VARIABLE}")
+        yield warning("secret key", f"replicas must share it, or pseudonyms differ among them; set {VARIABLE}")
     elif path.exists():
         load_secret(folder)
-        yield _ok("secret key", str(path))
+        yield ok("secret key", str(path))
     else:
-        yield _ok("secret key", f"{path} is made when the gateway first runs")
+        yield ok("secret key", f"{path} is made when the gateway first runs")
 
 
 def _store(settings: Settings, store: str, branch: str) -> Iterator[Check]:
     url = settings.storage.url(store)
     path = Path(url.removeprefix("sqlite:///"))
     if url.startswith("sqlite:///") and not path.exists():
-        yield _ok(f"store {store}", f"{path} is made when the gateway first runs")
+        yield ok(f"store {store}", f"{path} is made when the gateway first runs")
         return
     engine = open_engine(url, durable=True, create=False)
     try:
@@ -227,17 +197,17 @@ def _contents(store: str, engine: Engine, detail: str) -> Iterator[Check]:
         from gateway.audit.table import head
 
         end = head(engine)
-        yield _ok("store audit", f"{detail}, {end.seq:,} records (bailiwick audit verify proves their chain)")
+        yield ok("store audit", f"{detail}, {end.seq:,} records (bailiwick audit verify proves their chain)")
     elif store == "identity":
         from gateway.identity.keys import KeyTable
 
         valid = sum(key.revoked_at is None for key in KeyTable(engine).list())
         if valid:
-            yield _ok("store identity", f"{detail}, {valid} valid API key{'' if valid == 1 else 's'}")
+            yield ok("store identity", f"{detail}, {valid} valid API key{'' if valid == 1 else 's'}")
         else:
-            yield _warning("store identity", f"{detail}, no valid API key: bailiwick keys create makes one")
+            yield warning("store identity", f"{detail}, no valid API key: bailiwick keys create makes one")
     else:
-        yield _ok(f"store {store}", detail)
+        yield ok(f"store {store}", detail)
 
 
 def _redis(url: str) -> Iterator[Check]:
@@ -247,29 +217,29 @@ def _redis(url: str) -> Iterator[Check]:
         await (await RedisLedger.open(url)).aclose()
 
     asyncio.run(open_and_close())
-    yield _ok("budgets (Redis)", f"Redis at {_address(url, 6379)} answers and evicts nothing")
+    yield ok("budgets (Redis)", f"Redis at {_address(url, 6379)} answers and evicts nothing")
 
 
 def _traces(settings: Settings) -> Iterator[Check]:
     endpoint, days = settings.telemetry.otlp_endpoint, settings.telemetry.span_days
     if endpoint is None:
-        yield _ok("traces", f"kept here for {days} days; no OTLP endpoint is configured")
+        yield ok("traces", f"kept here for {days} days; no OTLP endpoint is configured")
         return
     split = urlsplit(endpoint)
     port = split.port or (443 if split.scheme == "https" else 80)
     try:
         socket.create_connection((split.hostname or "", port), timeout=_CONNECT_SECONDS).close()
     except OSError as error:  # requests do not depend on it, so it is no failure
-        yield _warning("traces", f"kept here for {days} days; the collector at {_address(endpoint, port)}: {error}")
+        yield warning("traces", f"kept here for {days} days; the collector at {_address(endpoint, port)}: {error}")
     else:
-        yield _ok("traces", f"kept here for {days} days, and sent to {_address(endpoint, port)}")
+        yield ok("traces", f"kept here for {days} days, and sent to {_address(endpoint, port)}")
 
 
 def _target(settings: Settings, target: TargetSettings) -> Iterator[Check]:
     name = f"target {target.id}"
     price, known = _price(target)
     if not known:
-        yield _failed(name, f"nobody knows the price of {target.model!r} of {target.provider!r}: it needs a 'price'")
+        yield failed(name, f"nobody knows the price of {target.model!r} of {target.provider!r}: it needs a 'price'")
     if isinstance(target.backend, LlamaCppSettings):
         yield from _local(name, settings, target, target.backend, price)
     else:
@@ -286,16 +256,16 @@ def _local(
     try:
         info = read_gguf(path)
     except NotGguf as error:
-        yield _failed(name, f"{path}: {error}")
+        yield failed(name, f"{path}: {error}")
         return
     detail = f"{path} ({info.architecture}, {info.file_bytes / (1 << 20):,.0f} MiB), {price}"
     if not info.has_chat_template:
-        yield _warning(name, f"{detail}; the file has no chat template")
+        yield warning(name, f"{detail}; the file has no chat template")
     elif 0 < info.context_tokens < target.context_tokens:
         trained = f"the model was trained for {info.context_tokens} tokens of context, {target.context_tokens} are set"
-        yield _warning(name, f"{detail}; {trained}")
+        yield warning(name, f"{detail}; {trained}")
     else:
-        yield _ok(name, detail)
+        yield ok(name, detail)
 
 
 def _remote(
@@ -306,13 +276,13 @@ def _remote(
     variable = backend.api_key_env
     if variable and not os.environ.get(variable):
         if settings.scripted_cloud:
-            yield _warning(name, f"{detail}; {variable} is not set: a scripted cloud stands in")
+            yield warning(name, f"{detail}; {variable} is not set: a scripted cloud stands in")
         else:
-            yield _failed(name, f"{detail}; {variable} is not set")
+            yield failed(name, f"{detail}; {variable} is not set")
     elif target.zone is Zone.CLOUD and split.scheme != "https":
-        yield _warning(name, f"{detail}; requests go over {split.scheme}, unencrypted")
+        yield warning(name, f"{detail}; requests go over {split.scheme}, unencrypted")
     else:
-        yield _ok(name, f"{detail}, {f'{variable} is set' if variable else 'without an API key'}")
+        yield ok(name, f"{detail}, {f'{variable} is set' if variable else 'without an API key'}")
 
 
 def _price(target: TargetSettings) -> tuple[str, bool]:
@@ -336,15 +306,3 @@ def _address(url: str, port: int) -> str:
     """Without the user name and password that a URL may hold."""
     split = urlsplit(url)
     return f"{split.hostname}:{split.port or port}"
-
-
-def _ok(name: str, detail: str) -> Check:
-    return Check(name, State.OK, detail)
-
-
-def _warning(name: str, detail: str) -> Check:
-    return Check(name, State.WARNING, detail)
-
-
-def _failed(name: str, detail: str) -> Check:
-    return Check(name, State.FAILED, detail)

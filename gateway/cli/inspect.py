@@ -65,17 +65,23 @@ def text_command(
     found = [item for item in explainer.explain(content) if item.span.percent >= round(threshold * 100)]
     if format_ == "json":
         rows = [_row(item, content, values=not no_values) for item in found]
-        detector = {"recognizers": explainer.recognizers, "entities": sorted(explainer.entities)}
-        click.echo(json.dumps({"findings": rows, "detector": detector}, ensure_ascii=False, indent=2))
+        detector = {
+            "recognizers": explainer.recognizers,
+            "entities": sorted(explainer.entities),
+            "names": explainer.name_engine,
+        }
+        shown = {"findings": rows, "language": _language(content) or None, "detector": detector}
+        click.echo(json.dumps(shown, ensure_ascii=False, indent=2))
         return
     console = _console()
     console.print(Text(_active(explainer), style="dim"))
+    read = f"{len(content):,} characters{_of_language(content)}."
     if found:
         console.print(_findings_table(found, content, values=not no_values))
         several = "finding" if len(found) == 1 else "findings"
-        console.print(f"{len(found)} {several} in {len(content):,} characters.")
+        console.print(f"{len(found)} {several} in {read}")
     else:
-        console.print(f"Nothing was found in {len(content):,} characters.")
+        console.print(f"Nothing was found in {read}")
 
 
 @inspect.command("evaluate")
@@ -166,7 +172,22 @@ def _console() -> Console:
 
 def _active(explainer: Explainer) -> str:
     names = [name.removesuffix("Recognizer") for name in explainer.recognizers]
-    return f"Presidio {metadata.version('presidio-analyzer')} with {len(names)} recognisers: {', '.join(names)}"
+    version = metadata.version("presidio-analyzer")
+    return f"Presidio {version} with {len(names)} recognisers (names: {explainer.name_engine}): {', '.join(names)}"
+
+
+def _language(text: str) -> str:
+    """Its code, empty where it is not to be told."""
+    from gateway.inspection.language import guess_language
+
+    return guess_language(text)
+
+
+def _of_language(text: str) -> str:
+    from gateway.inspection.language import LANGUAGES
+
+    code = _language(text)
+    return f" of {LANGUAGES[code]}" if code else ""
 
 
 def _row(item: Explained, text: str, *, values: bool) -> dict[str, object]:

@@ -49,7 +49,10 @@ class PresidioDetector:
             raise ValueError("at least one detector process is needed")
         self._processes = processes
         self._registry = registry
-        self._entities = RegistrySettings.from_json(registry).entities() if isinstance(registry, dict) else ENTITIES
+        chosen = RegistrySettings.from_json(registry) if isinstance(registry, dict) else None
+        self._entities = ENTITIES if chosen is None else chosen.entities()
+        self._never_here = chosen is not None and chosen.ner.is_model  # it would stop the event loop for 100 ms
+        self._started = False
         self._pool = ProcessPool(processes, registry)
         self._engine: Engine | None = None
         self._waiting = 0
@@ -71,14 +74,17 @@ class PresidioDetector:
 
     async def start(self) -> None:
         """Load the recognisers here and in the processes, some seconds. Raises `DetectorFailed`."""
-        engine, _ = await asyncio.gather(asyncio.to_thread(_load, self._registry), self._pool.start())
-        self._engine = engine
+        if self._never_here:
+            await self._pool.start()
+        else:
+            self._engine, _ = await asyncio.gather(asyncio.to_thread(_load, self._registry), self._pool.start())
+        self._started = True
 
     async def scan(self, texts: Sequence[str], timeout: float) -> list[list[Span]]:
         """The spans of each text; `timeout` is seconds. Raises `DetectorFailed`."""
-        if self._engine is None:
+        if not self._started:
             raise DetectorFailed("the detector has not been started")
-        if is_cheap(texts):
+        if self._engine is not None and is_cheap(texts):
             return self._scan_here(self._engine, texts)
         characters = sum(map(len, texts))
         if self._waiting + characters > MAX_WAITING:
@@ -91,14 +97,14 @@ class PresidioDetector:
 
     def scan_now(self, text: str) -> list[Span]:
         """The spans of a text of some hundred characters (a window of a stream), at once, in the event loop. Raises
-        `DetectorFailed`."""
+        `DetectorFailed`, always with a bigger model, which never runs there."""
         if self._engine is None:
-            raise DetectorFailed("the detector has not been started")
+            raise DetectorFailed("the detector does not run in the event loop")
         return self._scan_here(self._engine, [text])[0]
 
     async def aclose(self) -> None:
         """Stop the processes."""
-        self._engine = None
+        self._engine, self._started = None, False
         await self._pool.aclose()
 
     def _scan_here(self, engine: Engine, texts: Sequence[str]) -> list[list[Span]]:

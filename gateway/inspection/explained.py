@@ -29,6 +29,7 @@ class Explainer:
     """
 
     def __init__(self, settings: RegistrySettings | None = None) -> None:
+        self.name_engine = (settings or RegistrySettings()).ner.name
         self._recognizers = list(registry(settings).recognizers)
         self._engine = Engine(self._recognizers)
 

@@ -140,7 +140,9 @@ _LETTER_POINTS = 0.6
 _WORD = re.compile(r"[^\W\d_]+'?")  # "l'" and "don'" are words of their own
 
 _FEWEST_WORDS = 4
-"""In fewer words, such as those of a mail address, a small word says nothing."""
+"""In fewer words a small word says nothing."""
+
+_ADDRESS = re.compile(r"\S*[@/%]\S*")  # "com" is a Portuguese word
 
 Points = tuple[tuple[int, float], ...]
 
@@ -151,6 +153,8 @@ def guess_language(text: str) -> str:
     From five words on it is nearly always right. A text of several languages is in that of its beginning.
     """
     beginning = text[:_READ].lower().replace("\u2019", "'")
+    if "@" in beginning or "/" in beginning or "%" in beginning:
+        beginning = _ADDRESS.sub(" ", beginning)
     words = _WORD.findall(beginning)
     if len(words) < _FEWEST_WORDS:
         return ""

@@ -104,7 +104,7 @@ def _spacy(folder: Path, labels: list[str]) -> tuple[Predict, int]:
 
 
 def _transformers(folder: Path, labels: list[str]) -> tuple[Predict, int]:
-    from transformers import AutoModelForTokenClassification, AutoTokenizer, pipeline  # type: ignore[import-not-found]
+    from transformers import AutoModelForTokenClassification, AutoTokenizer, pipeline
 
     _one_thread()
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
@@ -136,7 +136,7 @@ def _group(found: dict[str, Any]) -> Labelled:
 
 
 def _gliner(folder: Path, labels: list[str]) -> tuple[Predict, int]:
-    from gliner import GLiNER  # type: ignore[import-not-found]
+    from gliner import GLiNER
 
     _one_thread()
     model = GLiNER.from_pretrained(str(folder), local_files_only=True, map_location="cpu").eval()
@@ -160,6 +160,6 @@ _LOADERS: dict[str, Callable[[Path, list[str]], tuple[Predict, int]]] = {
 
 def _one_thread() -> None:
     """The gateway has its own processes for parallel work; a model on all cores takes them from each other."""
-    import torch  # type: ignore[import-not-found]
+    import torch
 
     torch.set_num_threads(1)

@@ -27,7 +27,6 @@ from gateway.inspection.recognizers.base import EntityHit, TextRecognizer
 from gateway.inspection.recognizers.medical import CONDITION, MEDICATION, MedicalRecognizer
 from gateway.inspection.recognizers.vocabulary import VocabularyRecognizer
 from gateway.inspection.words import WordEngine, stems
-from gateway.settings.ner import BUILTIN, NONE
 from gateway.settings.recognizers import CustomRecognizer, Entry, RegistrySettings
 
 FLOOR = 0.30
@@ -78,7 +77,7 @@ def registry(settings: RegistrySettings | Json = None) -> RecognizerRegistry:
     recognizers = [_shipped(entry, terms) for entry in settings.entries()]
     recognizers += [_custom(item) for item in settings.custom]
     recognizers += [VocabularyRecognizer(entity, lines, f"{entity} vocabulary") for entity, lines in terms.items()]
-    if settings.ner.engine not in (BUILTIN, NONE):
+    if settings.ner.is_model:
         recognizers.append(NerRecognizer(settings.ner))
     if settings.allow:
         for recognizer in recognizers:

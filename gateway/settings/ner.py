@@ -31,6 +31,11 @@ class NerSettings:
     identity: str = ""
 
     @property
+    def is_model(self) -> bool:
+        """Is it a model of a person's own? It costs too much for an event loop, whatever the text."""
+        return self.engine not in (BUILTIN, NONE)
+
+    @property
     def entities(self) -> frozenset[str]:
         """What the model reports; nothing for the built-in engine, which is among the recognisers of the catalogue."""
         return frozenset(entity for _, entity in self.labels)

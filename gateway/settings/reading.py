@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from gateway.documents import DocumentError, Node, nearest, read
@@ -148,24 +148,30 @@ class _Reader:
     def _inspection(self, node: Node | None) -> InspectionSettings:
         default = InspectionSettings()
         found = node.mapping(_INSPECTION, allow_empty=True) if node else {}
+        files = self._company_files(found.get("recognizers"))
         return InspectionSettings(
             timeout=found["timeout"].seconds() if "timeout" in found else default.timeout,
             processes=_integer(found, "processes", default.processes, 1, 256),
             cache_bytes=_integer(found, "cache_bytes", default.cache_bytes, 0, 1 << 40),
             cache_in_redis=found["cache_in_redis"].boolean() if "cache_in_redis" in found else default.cache_in_redis,
-            registry=self._registry(found),
+            registry=self._registry(found, files.values()),
+            company_files=tuple(files),
         )
 
-    def _registry(self, found: Mapping[str, Node]) -> RegistrySettings:
-        """Which recognisers run. What is wrong with a file of one's own is reported at its own place."""
-        files: list[CompanyFile] = []
-        for place, name in found["recognizers"].located_texts() if "recognizers" in found else []:
+    def _company_files(self, node: Node | None) -> dict[Path, CompanyFile]:
+        """Files of one's own. What is wrong with one is reported at its own place."""
+        files: dict[Path, CompanyFile] = {}
+        for place, name in node.located_texts() if node is not None else []:
             try:
-                files.append(read_company_file(self._base / name))
+                files[self._base / name] = read_company_file(self._base / name)
             except DocumentError as error:
                 place.problems.found.extend(error.problems)
             except ConfigurationError as error:
                 place.fail(str(error))
+        return files
+
+    def _registry(self, found: Mapping[str, Node], files: Collection[CompanyFile]) -> RegistrySettings:
+        """Which recognisers run."""
         custom = tuple(item for file in files for item in file.custom)
         for name in _repeated(item.name for item in custom):
             found["recognizers"].fail(f"two of these files have a recogniser '{name}'")

@@ -44,13 +44,14 @@ class StorageSettings:
 class InspectionSettings:
     """`timeout` in seconds for one request's texts; `processes` scan what is too long to scan beside other work;
     `registry` says which recognisers run; `cache_bytes` of memory hold what was found in texts seen before, 0 none, and
-    with `cache_in_redis` so does Redis."""
+    with `cache_in_redis` so does Redis. `company_files` are those that the registry was read from."""
 
     timeout: float = 5.0
     processes: int = 1
     cache_bytes: int = 48 << 20
     cache_in_redis: bool = False
     registry: RegistrySettings = field(default_factory=RegistrySettings)
+    company_files: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

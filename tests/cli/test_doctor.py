@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from pathlib import Path
 from typing import Any
 
 import pytest
+import spacy
 from click.testing import CliRunner, Result
 
 from gateway.cli import main
@@ -60,8 +62,14 @@ def test_it_names_what_it_found(setup: Setup) -> None:
     """The checks tell versions, the policy's hash, the detector's entities, the model and the prices."""
     found = checks(setup)
     assert "presidio-analyzer " in found["python"][1]
-    assert "default, version 1, hash " in found["policy"][1]
+    assert re.match(r"default, version \d+, hash ", found["policy"][1])
     assert "CREDIT_CARD" in found["detector"][1]
+    assert found["names"][1].startswith("builtin (")
+    assert "PERSON" in found["names"][1]
+    assert "German, French" in found["languages"][1]
+    assert "uk, us" in found["languages"][1]
+    assert found["company files"][1].startswith("none")
+    assert re.match(r"\d+\.\d ms of processor time for 1,000 characters", found["cost"][1])
     assert str(DEMO_MODEL) in found["target local"][1]
     assert "1 USD in, 4 USD out" in found["target cloud"][1]
     assert {
@@ -72,6 +80,64 @@ def test_it_names_what_it_found(setup: Setup) -> None:
         "secret key",
         "state folder",
     } < found.keys()
+
+
+def test_another_engine_for_names(setup: Setup, tmp_path: Path) -> None:
+    """A model of one's own is named with what it finds; none at all is a warning, and a missing model says how to get
+    one."""
+    pipeline = spacy.blank("en")
+    ruler: Any = pipeline.add_pipe("entity_ruler")
+    ruler.add_patterns([{"label": "PERSON", "pattern": "Anna Kowalski"}])
+    pipeline.to_disk(tmp_path / "tiny")
+    setup.extra = "inspection: {ner: {engine: 'spacy:tiny'}}"
+    assert checks(setup)["names"] == ("ok", f"spacy ({tmp_path / 'tiny'}): PERSON")
+    ruler.clear()
+    ruler.add_patterns([{"label": "PERSON", "pattern": "Nobody At All"}])
+    pipeline.to_disk(tmp_path / "tiny")
+    state, detail = checks(setup)["names"]
+    assert (state, "finds no name in an English sentence" in detail) == ("warning", True)
+    setup.extra = "inspection: {ner: {engine: none}}"
+    assert checks(setup)["names"][0] == "warning"
+    setup.extra = "inspection: {ner: {engine: 'spacy:en_core_web_nowhere'}}"
+    result = run(setup)
+    assert result.exit_code == 1
+    assert "python -m spacy download en_core_web_nowhere" in result.output
+
+
+def test_a_broken_model(setup: Setup, tmp_path: Path) -> None:
+    """A model that cannot be loaded is a failure with what the library says."""
+    (tmp_path / "tiny").mkdir()
+    (tmp_path / "tiny" / "meta.json").write_text('{"labels": {"ner": ["PER"]}}')
+    setup.extra = "inspection: {ner: {engine: 'spacy:tiny'}}"
+    state, detail = checks(setup)["detector"]
+    assert (state, "cannot be loaded by spacy" in detail) == ("failed", True)
+
+
+def test_what_the_settings_add(setup: Setup, tmp_path: Path) -> None:
+    """Company files are named and counted, and the policy is checked against what they find; a detector that was
+    switched off is told with the way back."""
+    (tmp_path / "terms.txt").write_text("red kite\n~robin\n")
+    (tmp_path / "company.yaml").write_text(
+        "recognizers: [{name: Staff, supported_entity: ACME_STAFF_ID, deny_list: [A1]}]\n"
+        "vocabularies: {ACME_PRODUCT: terms.txt}\nallow_list: [a@b.example]\n"
+    )
+    setup.extra = "inspection: {recognizers: company.yaml, countries: [de], switch_off: [CardRecognizer]}"
+    found = checks(setup)
+    assert found["company files"] == (
+        "ok",
+        f"{tmp_path / 'company.yaml'}: 1 recognisers, 2 terms, 1 values that are allowed",
+    )
+    assert "ACME_STAFF_ID" in found["detector"][1]
+    assert found["detector"][0] == "failed"
+    assert "switch_off" in found["detector"][1]
+    assert found["languages"][1].endswith("identity numbers of: de")
+
+
+def test_a_detector_that_is_too_slow(setup: Setup) -> None:
+    """A cost that makes large requests miss the deadline is a warning, which says what to change."""
+    setup.extra = "inspection: {timeout: 1ms}"
+    state, detail = checks(setup)["cost"]
+    assert (state, "raise it or inspection.processes" in detail) == ("warning", True)
 
 
 def test_stores_in_use(setup: Setup, tmp_path: Path) -> None:

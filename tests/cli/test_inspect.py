@@ -69,6 +69,8 @@ def test_json() -> None:
         "end": 23,
         "value": "anna%40example.com",
     }
+    assert found["language"] is None
+    assert found["detector"]["names"] == "builtin"
     assert "EMAIL_ADDRESS" in found["detector"]["entities"]
     assert "MailRecognizer" in found["detector"]["recognizers"]
 
@@ -82,9 +84,18 @@ def test_without_values(format_: str) -> None:
     assert "anna" not in result.stdout
 
 
+def test_the_language() -> None:
+    """It is told where it can be guessed, with the engine for names."""
+    german = "Bitte schreiben Sie mir an anna@example.com, danke."
+    lines = run(german).stdout.splitlines()
+    assert "(names: builtin)" in lines[0]
+    assert lines[-1] == f"1 finding in {len(german)} characters of German."
+    assert json.loads(run(german, "--format", "json").stdout)["language"] == "de"
+
+
 def test_nothing_found() -> None:
     """That there is nothing is said; less sure findings can be left out."""
-    assert run("The sky is blue.").stdout.splitlines()[-1] == "Nothing was found in 16 characters."
+    assert run("The sky is blue.").stdout.splitlines()[-1] == "Nothing was found in 16 characters of English."
     server = "The server is 10.20.30.40."
     assert run(server).stdout.splitlines()[-1].startswith("1 finding in")
     assert run(server, "--threshold", "0.9").stdout.splitlines()[-1].startswith("Nothing")

@@ -235,6 +235,7 @@ OTHERS = (
     "\u041f\u0440\u0438\u0432\u0435\u0442, \u043a\u0430\u043a \u0434\u0435\u043b\u0430 \u0443 \u0432\u0430\u0441?",
     "\u660e\u5929\u4e0b\u5348\u6211\u4eec\u5f00\u4f1a\u3002",
     "anna@example.com +49 30 901820",
+    "see https://example.com/com/o/que/por/uma",
 )
 
 

@@ -19,7 +19,9 @@ import pytest
 import spacy
 
 from gateway.domain.errors import ConfigurationError
+from gateway.domain.ports import DetectorFailed
 from gateway.inspection import batches
+from gateway.inspection.detector import PresidioDetector
 from gateway.inspection.engine import Engine
 from gateway.inspection.explained import Explainer
 from gateway.inspection.ner import NerRecognizer
@@ -179,6 +181,12 @@ def test_it_finds_what_it_learned(model: NerSettings) -> None:
     assert names(recognizer, many) == [("PERSON", "Anna Kowalski")] * 200
 
 
+@every_engine
+def test_it_finds_something(model: NerSettings) -> None:
+    """So that what is asked of its findings below is asked of some; also of a model that only guesses."""
+    assert names(NerRecognizer(model), "We met Anna Kowalski in Leeds.")
+
+
 @trained_engines
 def test_a_long_sentence(model: NerSettings) -> None:
     """A sentence that is longer than the model takes is read to its end: nothing is cut off in silence."""
@@ -333,3 +341,20 @@ def test_an_installed_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     settings = load_settings(config).inspection.registry.ner
     assert settings.name == "spacy:en_tiny_test-1.0"
     assert names(NerRecognizer(settings), "We met Anna Kowalski.") == [("PERSON", "Anna Kowalski")]
+
+
+@pytest.mark.anyio
+async def test_a_model_never_runs_in_the_event_loop(tmp_path: Path) -> None:
+    """Even a short text goes to a process; a window of a stream, which could not wait for one, is refused."""
+    spacy_rules(tmp_path / "rules")
+    settings = RegistrySettings(ner=settings_of(tmp_path / "rules", "spacy"))
+    detector = PresidioDetector(registry=settings.to_json())
+    await detector.start()
+    try:
+        (spans,) = await detector.scan(["We met Anna Kowalski."], 30)
+        assert [(span.start, span.end) for span in spans if span.entity == "PERSON"] == [(7, 20)]
+        assert detector._engine is None
+        with pytest.raises(DetectorFailed):
+            detector.scan_now("We met Anna Kowalski.")
+    finally:
+        await detector.aclose()

@@ -130,7 +130,7 @@ def test_context_in_other_languages() -> None:
 def test_countries_and_names() -> None:
     """A country's recognisers run when it is chosen; single ones can be switched on and off."""
     text = "Steuer-ID 86095742719, SSN 536-90-4399, 550e8400-e29b-41d4-a716-446655440000"
-    chosen = RegistrySettings(("de",), ("UuidRecognizer",), ("PhoneRecognizer",))
+    chosen = RegistrySettings(("de",), ("UuidRecognizer",), ("PhoneRecognizer", "TaggerRecognizer"))
     assert {entity for entity, _, _ in found(Engine(registry(chosen).recognizers), text)} == {"DE_TAX_ID", "UUID"}
 
 
