@@ -22,9 +22,7 @@ LOCALES = (
     *("nl_BE", "sv_SE", "da_DK", "no_NO", "fi_FI", "pl_PL", "cs_CZ", "sk_SK", "hu_HU", "ro_RO", "hr_HR", "sl_SI"),
     *("tr_TR", "id_ID", "vi_VN", "et_EE", "lv_LV", "lt_LT", "zu_ZA", "yo_NG", "tw_GH", "fil_PH", "az_AZ", "ga_IE"),
 )
-LOREM = {
-    **{"nl": "nl_NL", "it": "it_IT", "pl": "pl_PL", "fr": "fr_FR", "es": "es_ES", "de": "de_DE", "en": "en_US"},
-}
+LOREM = {locale[:2]: locale for locale in ("nl_NL", "it_IT", "pl_PL", "fr_FR", "es_ES", "de_DE", "en_US")}
 """Lists of frequent words that Faker has."""
 
 OTHER_SCRIPTS = ("ru_RU", "uk_UA", "el_GR", "ar_AA", "he_IL", "ja_JP", "zh_CN", "ko_KR", "hi_IN", "bg_BG")
@@ -32,23 +30,28 @@ OTHER_SCRIPTS = ("ru_RU", "uk_UA", "el_GR", "ar_AA", "he_IL", "ja_JP", "zh_CN", 
 
 def read_words() -> dict[str, list[str]]:
     """The sections of words.txt."""
+    return _sections("words.txt", ",")
+
+
+def _sections(file: str, separator: str | None) -> dict[str, list[str]]:
     sections: dict[str, list[str]] = {}
     name = ""
-    for line in (HERE / "words.txt").read_text(encoding="utf-8").splitlines():
+    for line in (HERE / file).read_text(encoding="utf-8").splitlines():
         if line.startswith("["):
             name = line.strip("[]")
         elif line.strip() and not line.startswith("#"):
-            sections.setdefault(name, []).extend(word.strip() for word in line.split(",") if word.strip())
+            sections.setdefault(name, []).extend(word.strip() for word in line.split(separator) if word.strip())
     return sections
 
 
 @cache
 def ordinary_words(language: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Function words (spaCy's stop words) and frequent words (Faker's), in lower case."""
+    """Function words (spaCy's stop words) and frequent words (Faker's), as they are written within a sentence."""
     often = sorted(import_module(f"spacy.lang.{language}.stop_words").STOP_WORDS)
     locale = LOREM.get(language)
     others = import_module(f"faker.providers.lorem.{locale}").Provider.word_list if locale else often
-    return tuple(often), tuple(word for word in others if word.islower())
+    more = _sections("vocabulary.txt", None).get(language, [])
+    return tuple(often), tuple(word for word in (*others, *more) if word.islower() or language == "de")
 
 
 class Fillers:

@@ -18,11 +18,15 @@ import spacy_lookups_data  # type: ignore[import-not-found]
 
 from gateway.inspection.tagger import lexicon
 from gateway.inspection.tagger.features import VOCABULARY, key
-from tools.name_tagger.fillers import read_words
+from gateway.inspection.tagger.lexicon import Lexicon
+from tools.name_tagger.fillers import ordinary_words, read_words
 
 _LOOKUPS = Path(spacy_lookups_data.__file__).parent / "data"
 _LANGUAGES = (("en", 0, 200_000), ("de", 1024, 70_000), ("es", 2048, 50_000))
 """Language, number of its first cluster, how many of its words at most."""
+
+_FOREIGN = ("nl", "it", "pl", "fr", "pt")
+"""Languages of whose words only the frequent ones are known: 0 in `_use` is most frequent, 7 least."""
 
 _WORD = re.compile(r"[^\W_]+")
 
@@ -82,6 +86,9 @@ def _curated(lists: dict[str, int]) -> None:
                 lists[word] |= bit
 
 
+_RARE = 7 * 8
+
+
 def _use(lower: float | None, title: float | None, language: int) -> int:
     """How often a word is written, in eight steps, and how often with a capital, in eight."""
     best = max(x for x in (lower, title) if x is not None)
@@ -111,6 +118,12 @@ def build(training_words: Counter[str]) -> dict[str, np.ndarray]:
                 use = _use(low and low[0], top and top[0], language)
                 ids = [first + case[1] % 1024 if case else 0 for case in (low, top)]
                 entries[word] = [0, *ids, use, 0]
+    for language in _FOREIGN:
+        for words, often in zip(ordinary_words(language), (0, 2), strict=True):
+            for word in words:
+                known = entries.setdefault(word, [0, 0, 0, _RARE, 0])
+                if known[3] < 64 and known[3] // 8 >= 5:  # not an English word of any frequency
+                    known[3] = 3 * 64 + often * 8
     lists = _faker_lists()
     _places(lists)
     _curated(lists)
@@ -131,3 +144,67 @@ def build(training_words: Counter[str]) -> dict[str, np.ndarray]:
             )
         },
     }
+
+
+_SEEN = 3
+"""How often a word must be seen outside of entities to be ordinary."""
+
+_SEEN_CAPITALS = 30
+"""The same for a word all in capitals: abbreviations are often names."""
+
+_BLAMED = 0.004
+"""An ordinary word may be what makes a name of one in so many of its places."""
+
+_KNOWN_OFTEN, _LISTED_OFTEN, _KNOWN_CAPITALS = 5, 3, 1
+"""Unseen words are ordinary if they are frequent to this step (a family name or a place, to the second) and have a
+capital this rarely, see `_use`."""
+
+
+def ordinary(outside: Counter[str], entities: Counter[tuple[str, ...]], words: Lexicon) -> list[str]:
+    """Words, as they are written, such that a text of nothing else has no entity, or hardly ever.
+
+    `outside` counts the words of the training text that are in no entity; `entities` counts the entities, as their
+    words. Of every entity that has ordinary words only, the word that is most often within entities is blamed.
+    """
+    inside: Counter[str] = Counter()
+    for entity, count in entities.items():
+        for word in entity:
+            inside[word] += count
+    found = {word for word in _frequent() if _plain(word, words)}
+    for word, count in outside.items():
+        lowered = word.lower()
+        if count < _SEEN or inside[word] > count or not _WORD.fullmatch(word) or any(map(str.isdigit, word)):
+            continue
+        if word == lowered or word == "I":
+            found.add(word)
+        elif word == word.capitalize():  # at the beginning of sentences
+            rarely = words.word(word).use % 8 <= 2 and _rarely_named(word, words)
+            if outside[lowered] >= _SEEN and (rarely or count >= _SEEN_CAPITALS):
+                found.add(word)
+        elif word.isupper() and count >= _SEEN_CAPITALS:
+            found.add(word)
+    blamed: Counter[str] = Counter()
+    for entity, count in entities.items():
+        if found.issuperset(entity):
+            blamed[max(entity, key=lambda word: inside[word] / (1 + outside[word]))] += count
+    return sorted(word for word in found if blamed[word] <= _BLAMED * outside[word])
+
+
+def _rarely_named(word: str, words: Lexicon) -> bool:
+    known = words.word(word)
+    return known.lists == 0 or known.use // 8 <= 1  # the most frequent English words are in some list of names
+
+
+def _plain(word: str, words: Lexicon) -> bool:
+    known = words.word(word)
+    often = known.use // 8
+    if known.lower_cluster == 0 or often > _KNOWN_OFTEN or known.use % 8 > _KNOWN_CAPITALS:
+        return False
+    return known.lists == 0 or (often <= _LISTED_OFTEN and not known.lists & lexicon.FIRST_NAME)
+
+
+def _frequent() -> list[str]:
+    """English words in lower case."""
+    return [
+        word for word in _load("en_lexeme_prob.json.gz") if _WORD.fullmatch(word) and word.isalpha() and word.islower()
+    ]

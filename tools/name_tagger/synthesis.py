@@ -44,7 +44,9 @@ def templates() -> list[Template]:
             if line.startswith("# locales:"):
                 locales = tuple(line.partition(":")[2].split())
             elif line and (not line.startswith("# ") or path.stem.startswith("negatives") or "{" in line[:12]):
-                held_out = kept or (path.stem not in apart and crc32(line.encode()) % HELD_OUT == 0)
+                held_out = kept or (
+                    path.stem.removeprefix("negatives_") not in apart and crc32(line.encode()) % HELD_OUT == 0
+                )
                 found.append(Template(line, path.stem, locales, held_out))
     return found
 
@@ -95,15 +97,15 @@ def _addresses(text: str, spans: list[Span]) -> list[Span]:
     return joined
 
 
-def noisy(document: Document, choose: random.Random) -> Document:
-    """The document as people also write it: all lower case, all upper case, a slip of the finger."""
+def noisy(document: Document, choose: random.Random, lower: float = 0.14) -> Document:
+    """The document as people also write it: all lower case (in this share), all upper case, a slip of the finger."""
     text, spans = document
     pick = choose.random()
-    if pick < 0.14 and len(text.lower()) == len(text):
+    if pick < lower and len(text.lower()) == len(text):
         return text.lower(), spans
-    if pick < 0.17 and len(text.upper()) == len(text):
+    if 0.14 < pick < 0.17 and len(text.upper()) == len(text):
         return text.upper(), spans
-    if pick < 0.22:
+    if 0.17 < pick < 0.22:
         letters = list(text)
         for i in range(len(letters) - 1):
             inside = letters[i].isalpha() and letters[i + 1].isalpha()
@@ -205,14 +207,14 @@ def synthesise(count: int, seed: int, *, held_out: bool, languages: frozenset[st
         "negatives": 1.6,
         "negatives_other": 1.6,
         "negatives_languages": 2.0,
-        **{f"negatives_{language}": 2.0 for language in LANGUAGES},
+        **{f"negatives_{language}": 3.0 for language in LANGUAGES},
         **dict.fromkeys(LANGUAGES, 1.3),
         "long_prompts": 2.5,
         "structured": 0.8,
     }
     shares = [weights.get(t.language, 1.0) for t in every]
     for _ in range(count):
-        text, spans = "", []
+        text, spans, foreign = "", [], False
         for _ in range(choose.choice((1, 1, 1, 1, 2, 3)) if not held_out else 1):
             is_form = not held_out and choose.random() < 0.08
             template = form(values) if is_form else choose.choices(every, shares)[0]
@@ -221,6 +223,8 @@ def synthesise(count: int, seed: int, *, held_out: bool, languages: frozenset[st
             more, more_spans = fill(template, values)
             if text:
                 text += choose.choice((" ", "\n", "\n\n"))
+            foreign |= bool(template.locales)
             spans += [(start + len(text), end + len(text), label) for start, end, label in more_spans]
             text += more
-        yield noisy((text, spans), choose)
+        # Of other languages few words are known; most of the unknown ones in lower case are no names.
+        yield noisy((text, spans), choose, 0.03 if foreign and not held_out else 0.14)

@@ -13,6 +13,7 @@ import json
 import random
 import time
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gateway.inspection.tagger.decoding import WORD
 from gateway.inspection.tagger.features import LONGEST, TOKEN, VERSION, rows
 from gateway.inspection.tagger.lexicon import UNKNOWN, Lexicon
 from tools.name_tagger import corpora, lists
@@ -94,6 +96,26 @@ def gather(data: Path, count: int, seed: int, final: bool) -> list[tuple[Documen
     return documents
 
 
+def outside_and_entities(
+    texts: Iterable[tuple[list[str], list[int]]],
+) -> tuple[Counter[str], Counter[tuple[str, ...]]]:
+    """The words in no entity, and the entities as their words."""
+    outside: Counter[str] = Counter()
+    entities: Counter[tuple[str, ...]] = Counter()
+    for pieces, marks in texts:
+        entity: list[str] = []
+        for piece, mark in zip((*pieces, ""), (*marks, 0), strict=True):
+            if entity and (mark == 0 or mark % 2 == 1):
+                entities[tuple(entity)] += 1
+                entity = []
+            found = WORD.findall(piece)
+            if mark:
+                entity += found
+            else:
+                outside.update(found)
+    return outside, entities
+
+
 class Batches:
     """Texts as numbers of unique words, in batches of texts of like length."""
 
@@ -104,6 +126,7 @@ class Batches:
         self._texts = sorted((t for t in labelled if t[0]), key=lambda text: len(text[0]))
         self.words = Counter(piece.strip().lower() for pieces, _, _ in self._texts for piece in pieces)
         names = sorted({piece for pieces, _, _ in self._texts for piece in pieces})
+        self.outside, self.entities = outside_and_entities((pieces, marks) for pieces, marks, _ in self._texts)
         self.numbers = {piece: number for number, piece in enumerate(names)}
         self.names = names
 
@@ -203,7 +226,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="directory of the labelled text, see README.md")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--documents", type=int, default=36_000, help="how many to make from templates")
+    parser.add_argument("--documents", type=int, default=40_000, help="how many to make from templates")
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--rate", type=float, default=4e-3)
     parser.add_argument("--width", type=int, default=SHAPE[0])
@@ -223,7 +246,10 @@ def main() -> None:
     )
     arrays = lists.build(batches.words)
     fields = tuple(arrays[name] for name in ("vocabulary", "lower_cluster", "title_cluster", "use", "lists"))
-    model = train(batches, Lexicon(arrays["hashes"], fields), args)
+    words = Lexicon(arrays["hashes"], fields)
+    ordinary = "\n".join(lists.ordinary(batches.outside, batches.entities, words))
+    arrays["ordinary"] = np.frombuffer(ordinary.encode(), np.uint8)
+    model = train(batches, words, args)
     facts = {
         "features": VERSION,
         "labels": LABELS,

@@ -211,7 +211,9 @@ class Values(Fillers):
     def UKADDRESS(self) -> str:
         british = self._of("en_GB")
         code = self._call(british, "postcode")
-        start = self.random.choice((f"Flat {self.random.randint(1, 60)}", f"{self.LAST()} House", "Rose Cottage", "", ""))
+        start = self.random.choice(
+            (f"Flat {self.random.randint(1, 60)}", f"{self.LAST()} House", "Rose Cottage", "", "")
+        )
         street = f"{self.random.randint(1, 250)} {self._street_name()}"
         city = self._call(british, "city") if self._chance(0.4) else self.CITY()
         last = self._one_way(city, code) if self._chance(0.5) else f"{city} {code}"

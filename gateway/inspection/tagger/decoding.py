@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from itertools import accumulate
 
@@ -18,6 +19,17 @@ _NOT_LAST = frozenset([*",;:(\"'[{<|/\\-=*#&@", "\u2013", ""])
 _NOT_FIRST = frozenset([*",;:.)\"']}>|/\\-=*&@!?", "\u2013", ""])
 
 
+WORD = re.compile(r"[^\W_]+")
+
+_SHORT = 4_000
+"""Characters up to which a text may well have ordinary words only."""
+
+_PARTS = 2
+"""Columns of `Model.sums` before those of the kinds: being inside an entity, and being its first word."""
+
+_MOST_LOG_ODDS = 60.0
+"""The exponential of more does not fit single precision."""
+
 _CODE_SIGNS = (
     *("_", "()", "();", ");", ";\n", "{\n", "](", "->", "=>", "==", "::", "`"),
     *("/*", "*/", "//", "\n * ", "</", "self.", "#include", ":\n  ", "\n    "),
@@ -32,8 +44,11 @@ _CODE_PENALTY = 4.0
 def spans(model: Model, text: str) -> list[EntitySpan]:
     """The entities of a text, by place; none overlap.
 
-    What a token is depends on `Network.reach` tokens on either side, and on nothing further away.
+    What a token is depends on `Network.reach` tokens on either side, and on nothing further away. A span of nothing but
+    ordinary words (`Model.ordinary`) is none; so a short text of ordinary words needs no network.
     """
+    if len(text) <= _SHORT and model.ordinary.issuperset(WORD.findall(text)):
+        return []
     pieces = TOKEN.findall(text)
     groups = _groups(model, pieces)
     if not groups:
@@ -46,6 +61,8 @@ def spans(model: Model, text: str) -> list[EntitySpan]:
         if span is not None:
             start, last = span
             begin = ends[start] - len(pieces[start].lstrip())
+            if model.ordinary.issuperset(WORD.findall(text, begin, ends[last])):
+                continue
             if code and _in_code(text, begin, ends[last]):
                 log_odds -= _CODE_PENALTY
             found.append((kind, begin, ends[last], _score(model, log_odds)))
@@ -56,35 +73,37 @@ def _groups(model: Model, pieces: list[str]) -> list[tuple[int, int, str, float]
     """Tokens that make one entity: first token, how many, kind, mean log-odds of being inside an entity."""
     scores = model.network.scores(pieces)
     odds = model.threshold / (1 - model.threshold)
-    against, inside = scores[:, 0], scores[:, 1:]
-    # Cheap and certain first: with n labels, the odds of being inside are at most n times those of the best label.
-    likely = (inside.max(axis=1) - against > math.log(odds / inside.shape[1])).nonzero()[0]
+    scores -= scores[:, :1]  # against those of being outside
+    np.exp(np.minimum(scores, _MOST_LOG_ODDS, out=scores), out=scores)
+    sums = scores @ model.sums
+    likely = (sums[:, 0] >= odds).nonzero()[0]
     if not len(likely):
         return []
-    chances = np.exp(inside[likely] - against[likely, None]).reshape(len(likely), -1, 2)
-    parts, kinds = chances.sum(axis=1), chances.sum(axis=2)
-    best = kinds.argmax(axis=1).tolist()
+    sums = sums[likely]
+    best = sums[:, _PARTS:].argmax(axis=1).tolist()
     address = model.kinds.index("ADDRESS")
     starts: list[int] = []  # of groups, in `places`
     places: list[int] = []
     kept: list[int] = []
+    logs: list[float] = []
     before = -2
-    for number, (place, (begins, goes_on)) in enumerate(zip(likely.tolist(), parts.tolist(), strict=True)):
-        if begins + goes_on < odds or (best[number] != address and "\n" in pieces[place]):
+    for number, (place, (inside, begins)) in enumerate(zip(likely.tolist(), sums[:, :_PARTS].tolist(), strict=True)):
+        if best[number] != address and "\n" in pieces[place]:
             continue  # nothing but an address goes on in the next line
-        if begins > goes_on or place != before + 1:
+        if begins > inside - begins or place != before + 1:
             starts.append(len(places))
+            logs.append(0.0)
         before = place
         places.append(place)
         kept.append(number)
+        logs[-1] += math.log(inside)
     if not places:
         return []
     counts = [end - start for start, end in zip(starts, [*starts[1:], len(places)], strict=True)]
-    whole = np.add.reduceat(kinds[kept], starts, axis=0).argmax(axis=1).tolist()
-    log_odds = np.add.reduceat(np.log(parts[kept].sum(axis=1)), starts).tolist()
+    whole = np.add.reduceat(sums[kept, _PARTS:], starts, axis=0).argmax(axis=1).tolist()
     return [
         (places[start], count, model.kinds[kind], total / count)
-        for start, count, kind, total in zip(starts, counts, whole, log_odds, strict=True)
+        for start, count, kind, total in zip(starts, counts, whole, logs, strict=True)
     ]
 
 

@@ -37,6 +37,11 @@ class Model:
     slope: float
     intercept: float
     """Calibration: of the log-odds of the network to those of the score."""
+    ordinary: frozenset[str]
+    """Words, as they are written, of which no entity consists."""
+    sums: Floats
+    """(labels, 2 + kinds): adds up the odds of the labels to those of being in an entity, of being its first word, and
+    of each kind."""
     data: str
     """SHA-256 of what the model was trained on."""
 
@@ -102,5 +107,17 @@ def _model(arrays: dict[str, NDArray[Any]], facts: dict[str, Any]) -> Model:
         float(facts["threshold"]),
         float(facts["slope"]),
         float(facts["intercept"]),
+        frozenset(arrays["ordinary"].tobytes().decode().split("\n")),
+        _sums(len(labels)),
         str(facts["data"]),
     )
+
+
+def _sums(labels: int) -> Floats:
+    kinds = labels // 2
+    sums = np.zeros((labels, 2 + kinds), np.float32)
+    sums[1:, 0] = 1
+    sums[1::2, 1] = 1
+    for kind in range(kinds):
+        sums[1 + 2 * kind : 3 + 2 * kind, 2 + kind] = 1
+    return sums

@@ -50,13 +50,13 @@ class Weights:
 
 
 class _Kept:
-    """Contributions of the words seen so far; one table for each place of the window."""
+    """Contributions of the words seen so far; one table for each place of the window. Row 0 stands for no word."""
 
     __slots__ = ("numbers", "tables")
 
     def __init__(self, window: int, hidden: int) -> None:
         self.numbers: dict[str, int] = {}
-        self.tables = np.zeros((window, KEPT_WORDS, hidden), np.float32)
+        self.tables = np.zeros((window, 1 + KEPT_WORDS, hidden), np.float32)
 
 
 class Network:
@@ -84,13 +84,12 @@ class Network:
     def _block(self, pieces: Sequence[str]) -> Floats:
         kept, numbers = self._numbers(pieces)
         weights, count, middle = self.weights, len(pieces), self._window // 2
-        state = kept.tables[middle].take(numbers, axis=0)
+        padded = np.zeros(count + 2 * middle, np.intp)  # row 0 is nothing
+        padded[middle : middle + count] = numbers
+        state = kept.tables[0].take(padded[:count], axis=0)
+        for place in range(1, self._window):  # the word at i + place - middle adds to the word at i
+            state += kept.tables[place].take(padded[place : place + count], axis=0)
         state += weights.first_bias
-        for place in range(self._window):
-            shift = place - middle  # the word at i + shift adds to the word at i
-            if shift and abs(shift) < count:
-                to = slice(max(0, -shift), count - max(0, shift))
-                state[to] += kept.tables[place].take(numbers[max(0, shift) : count + min(0, shift)], axis=0)
         np.maximum(state, 0, out=state)
         for layer in weights.layers:
             state = self._convolved(state, layer)
@@ -128,7 +127,7 @@ class Network:
             new = list(dict.fromkeys(pieces))
         if not new:
             return kept
-        weights, first = self.weights, len(kept.numbers)
+        weights, first = self.weights, 1 + len(kept.numbers)
         described = np.array([rows(piece, self.lexicon.word(piece.strip())) for piece in new], np.intp)
         vectors = (weights.embedding[described] * weights.embedding_steps[described]).sum(axis=1)
         vectors += weights.embedding_bias

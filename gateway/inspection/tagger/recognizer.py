@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 
 from gateway.inspection.recognizers.base import EntityHit, TextRecognizer
@@ -9,6 +10,12 @@ from gateway.inspection.tagger.decoding import spans
 from gateway.inspection.tagger.model import Model, load
 
 _REPORTED = {"ADDRESS": "LOCATION"}
+_LETTER = re.compile(r"[^\W\d_]")
+_DAY = re.compile(
+    r"[12][0-9]{3}[-/.](?:0?[1-9]|1[0-2])[-/.][0-3]?[0-9]"
+    r"|[0-3]?[0-9][-/. ]{1,2}[0-3]?[0-9][-/. ]{1,2}(?:[0-9]{2}){1,2}"
+)
+_TIME_BEHIND = re.compile(r"(?:\s*(?:at|um|à|alle|a las|om|o)\s+|[ T,;_]+)[0-2]?[0-9][:.][0-5][0-9]")
 
 
 @cache
@@ -31,4 +38,16 @@ class TaggerRecognizer(TextRecognizer):
 
     def found(self, text: str) -> list[EntityHit]:
         """What is where; the score is the chance that it is right, and at 0.5 or more it is meant to be counted."""
-        return [(_REPORTED.get(kind, kind), start, end, score) for kind, start, end, score in spans(self._model, text)]
+        return [
+            (_REPORTED.get(kind, kind), start, end, score)
+            for kind, start, end, score in spans(self._model, text)
+            if kind != "DATE_TIME" or _is_date(text, start, end)
+        ]
+
+
+def _is_date(text: str, start: int, end: int) -> bool:
+    """Of dates without a letter only days, and none with a time behind it: those are timestamps, addresses of
+    machines and versions, of which logs and code are full."""
+    if _LETTER.search(text, start, end):
+        return True
+    return bool(_DAY.fullmatch(text, start, end)) and not _TIME_BEHIND.match(text, end)

@@ -34,6 +34,7 @@ def test_the_shipped_model_fits_this_code() -> None:
     assert set(model.kinds) == {"PERSON", "LOCATION", "ORGANIZATION", "ADDRESS", "NRP", "DATE_TIME", "AGE", "TITLE"}
     assert len(model.data) == 64
     assert 0 < model.threshold < 1
+    assert len(model.ordinary) > 10_000
 
 
 def test_size_and_time_to_load() -> None:

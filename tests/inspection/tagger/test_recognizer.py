@@ -36,6 +36,16 @@ def found(text: str, entity: str | None = None) -> list[str]:
         ("She was born on 14 March 1987.", "DATE_TIME", ["14 March 1987"]),
         ("Date of birth: 03/11/1962", "DATE_TIME", ["03/11/1962"]),
         ("I spoke to Dr. Novak.", "TITLE", ["Dr."]),
+        ("Patient: Kowalski, Anna", "PERSON", ["Kowalski, Anna"]),
+        ("P.S. Anna says hello.", "PERSON", ["Anna"]),
+        ("Anna's birthday is tomorrow.", "PERSON", ["Anna"]),
+        ("Ship to: PO Box 4858, Dayton, OH 45402", "LOCATION", ["PO Box 4858, Dayton, OH 45402"]),
+        (
+            "Ship to:\nOmar Haddad\n742 Oak Lane\nSuite 12\nDayton, OH 45402",
+            "LOCATION",
+            ["742 Oak Lane\nSuite 12\nDayton, OH 45402"],
+        ),
+        ("She is a 43 year old nurse from Leeds.", "AGE", ["43"]),
     ],
 )
 def test_each_entity(text: str, entity: str, values: list[str]) -> None:
@@ -72,6 +82,22 @@ def test_languages(text: str, name: str, place: str) -> None:
     """The other languages that templates exist for."""
     assert found(text, "PERSON") == [name]
     assert found(text, "LOCATION") == [place]
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("We rijden van Utrecht naar Groningen.", ["Utrecht", "Groningen"]),
+        ("Andiamo da Torino a Bologna con Giulia.", ["Torino", "Bologna", "Giulia"]),
+        ("Jedziemy z Krakowa do Gdańska, bo Marek tam pracuje.", ["Krakowa", "Gdańska", "Marek"]),
+        ("Nous allons de Lyon à Bordeaux avec François.", ["Lyon", "Bordeaux", "François"]),
+        ("Quero ir de Braga para Coimbra com João.", ["Braga", "Coimbra", "João"]),
+        ("Wir fahren von Köln nach Leipzig.", ["Köln", "Leipzig"]),
+    ],
+)
+def test_several_places_in_a_sentence(text: str, values: list[str]) -> None:
+    """Two places joined by a preposition are two findings, in every language."""
+    assert found(text) == values
 
 
 @pytest.mark.parametrize(
