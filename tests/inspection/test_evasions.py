@@ -155,7 +155,7 @@ def test_the_documentation_names_what_is_not_found() -> None:
         "internationalization InternalServerErrorException getUserByIdentifier 4bf92f3577b34da6a3ce929d0e0e4736",
         "The matrix is\n0 1 0 1 1 0 1 0\n1 1 0 1 0 0 1 1\nand its power 2**10 is `12` times `34`.",
         "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08 and bundle-Zx81kQpLmN3vR7tY",
-        "\u041c\u043e\u0441\u043a\u0432\u0430 \u03b1\u03b2\u03b3 words",
+        "\u043a\u043d\u0438\u0433\u0430 \u03b1\u03b2\u03b3 words",
     ],
 )
 def test_ordinary_texts(text: str) -> None:
