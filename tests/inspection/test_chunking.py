@@ -66,11 +66,14 @@ async def test_memory_stays_flat(detector: PresidioDetector) -> None:
     rng = random.Random(5)
 
     async def scan(times: int) -> int:
+        """The most that it took after one of them: what is known of words grows up to its bound and begins anew."""
+        most = 0
         for _ in range(times):
             values = " ".join(f"{rng.randbytes(8).hex()} {rng.randint(10**8, 10**9)}" for _ in range(400))
             assert len(await detector.scan([FILLER * 900 + values], 60.0)) == 1
-        (pid,) = detector.pids
-        return int(psutil.Process(pid).memory_info().rss)
+            (pid,) = detector.pids
+            most = max(most, int(psutil.Process(pid).memory_info().rss))
+        return most
 
-    after_few = await scan(8)
+    after_few = await scan(24)
     assert await scan(40) < after_few + 12_000_000
