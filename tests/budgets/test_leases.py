@@ -120,7 +120,7 @@ async def test_what_a_lease_covers_is_answered_without_waiting(open_leased: Open
             with pytest.raises(StopIteration):
                 ledger.settle(answer.value.value, NanoUsd(0)).send(None)
         best = min(best, (time.perf_counter() - began) / 100)
-    assert best < 15e-6
+    assert best < 50e-6  # a thread or a database would take twenty times as long
 
 
 async def test_those_who_wait_are_answered_in_order(open_leased: OpenLeased) -> None:

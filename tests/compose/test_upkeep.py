@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ TEXT = DEFAULT_POLICY.read_text()
 
 
 def _version(number: int) -> str:
-    return TEXT.replace("version: 1 ", f"version: {number} ")
+    return re.sub(r"(?m)^version: \d+", f"version: {number}", TEXT)
 
 
 async def _until_version(here: GatewayHere, number: int) -> None:

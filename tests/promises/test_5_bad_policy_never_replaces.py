@@ -273,7 +273,7 @@ def test_links_are_followed(watched: Watched) -> None:
 def test_half_a_policy_never_decides(watched: Watched) -> None:
     """A file that is written in pieces is not loaded before it is complete, although its beginning is a valid policy
     that permits more."""
-    half = BASE.replace("version: 1 ", "version: 2 ")
+    half = BASE.replace("version: 2 ", "version: 3 ")
     whole = half + "# more to come\n" * 30 + POLICIES["block"].removeprefix(BASE)
     assert short(half) != short(BASE)
     with watched.load(callers=1) as answers, watched.policy.open("w") as file:
