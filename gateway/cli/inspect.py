@@ -15,7 +15,7 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-from gateway.cli.common import DEFAULT_CONFIG, CliContext
+from gateway.cli.common import CliContext
 from gateway.domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -149,9 +149,7 @@ def _content(text: str | None, file: Path | None) -> str:
 def _explainer(ctx: click.Context) -> Explainer:
     """The detector that the settings ask for, if there are settings. Raises `ConfigurationError`."""
     common = ctx.find_object(CliContext) or CliContext()
-    registry = None
-    if common.config is not None or DEFAULT_CONFIG.exists():
-        registry = common.settings().inspection.registry
+    registry = common.registry()
     from gateway.inspection.explained import Explainer  # takes seconds to import
 
     return Explainer(registry)

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import orjson
@@ -113,6 +113,7 @@ class _Stores:
     keys: SqlKeyStore
     tracer: OtelTracer
     metrics: Metrics
+    secret: bytes = field(repr=False)
 
 
 @asynccontextmanager
@@ -123,13 +124,12 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         archive = settings.storage.folder / "policies"
         policies = PolicyStore(settings.policy, detectable=detector.entities, archive=archive)
         stores = await _open_stores(settings, stack)
-        secret = load_secret(settings.storage.folder)
-        inspecting = await open_inspection(settings, detector, secret, stores.metrics, stack)
+        inspecting = await open_inspection(settings, detector, stores.secret, stores.metrics, stack)
         targets = {target.id: target for target in declared(settings)}
         directory = Directory(targets, {route.name: route for route in settings.routes})
         backends = Backends()
         await backends.open(settings, stack)
-        recorder, pipeline = _pipeline(settings, inspecting, secret, policies, stores, directory, backends, stack)
+        recorder, pipeline = _pipeline(settings, inspecting, policies, stores, directory, backends, stack)
         probe = SelfProbe(pipeline, directory, openai_chat)
         upkeep = Upkeep(settings, policies, probe, recorder, stores.metrics, backends.engines)
         endpoint = ChatEndpoint(pipeline, stores.keys, _limits(settings))
@@ -209,7 +209,7 @@ async def _open_stores(settings: Settings, stack: AsyncExitStack) -> _Stores:
     stack.push_async_callback(ledger.aclose)
     keys = SqlKeyStore.open(storage.url("identity"))
     stack.push_async_callback(keys.aclose)
-    return _Stores(audit, ledger, keys, tracer, metrics)
+    return _Stores(audit, ledger, keys, tracer, metrics, load_secret(storage.folder))
 
 
 async def _open_ledger(settings: Settings, stack: AsyncExitStack) -> Ledger:
@@ -230,7 +230,6 @@ async def _open_ledger(settings: Settings, stack: AsyncExitStack) -> Ledger:
 def _pipeline(
     settings: Settings,
     inspecting: Inspecting,
-    secret: bytes,
     policies: PolicyStore,
     stores: _Stores,
     directory: Directory,
@@ -238,14 +237,16 @@ def _pipeline(
     stack: AsyncExitStack,
 ) -> tuple[Recorder, Pipeline]:
     clock = SystemClock()
-    recorder = Recorder(stores.audit, clock, LogMac(derive(secret, "audit-mac")).label, directory.routes.__contains__)
+    recorder = Recorder(
+        stores.audit, clock, LogMac(derive(stores.secret, "audit-mac")).label, directory.routes.__contains__
+    )
     purse = Purse(stores.ledger, clock)
     stack.push_async_callback(purse.drain)
     latency, breaker = LatencyBook(), Breaker(clock.monotonic)
     dispatcher = Dispatcher(
         EgressGuard(backends.providers, stores.audit, leaks),
         purse,
-        Pseudonymiser(derive(secret, "pseudonyms")),
+        Pseudonymiser(derive(stores.secret, "pseudonyms")),
         recorder,
         Experience(latency, breaker),
         clock,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 
-from gateway.inspection.catalogue import ENTITIES
-
 OFFLINE = {
     "HF_HUB_OFFLINE": "1",
     "TRANSFORMERS_OFFLINE": "1",
@@ -17,8 +15,3 @@ OFFLINE = {
 them where they are installed: so it is set before anything here can import Presidio."""
 
 os.environ.update(OFFLINE)
-
-
-def entities() -> frozenset[str]:
-    """Every entity that the built-in detector finds; costs nothing to ask."""
-    return ENTITIES

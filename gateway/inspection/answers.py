@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Protocol
+
+import orjson
 
 from gateway.domain.errors import Code, GatewayError
 from gateway.domain.finding import Span
 from gateway.domain.ports import Detector, DetectorFailed
 from gateway.domain.tree import Json, JsonObject, Path
 from gateway.inspection import embedded
+from gateway.inspection.occurrences import Needle, texts_of
 from gateway.inspection.readings import Readings
 from gateway.inspection.rewrite import rewrite
 
@@ -67,7 +71,7 @@ class Masking:
         self._scan_now = scan_now
         self._timeout = timeout
         self._hides = hides
-        self._sent = sent.decode("utf-8", "replace")
+        self._sent = sent
         self.count = 0
 
     async def mask_tree(self, answer: JsonObject, is_prose: Callable[[Path], bool]) -> JsonObject:
@@ -122,9 +126,14 @@ class Masking:
         return "".join([*pieces, text[last:]])
 
     def _is_own(self, value: str) -> bool:
-        """Did the model only repeat what it was given?"""
-        value = value.strip()
-        return value in self._sent or embedded.serialise(value)[1:-1] in self._sent
+        """Did the model only repeat what it was given? A short name inside another word of it was not given."""
+        needle = Needle(value.strip(), as_word=True)
+        return any(True for text in self._given for _ in needle.spans(text))
+
+    @cached_property
+    def _given(self) -> list[str]:
+        """The texts of what was sent; read when something is found."""
+        return list(texts_of(orjson.loads(self._sent))) if self._sent else []
 
 
 class StreamMasker:

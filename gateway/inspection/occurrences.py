@@ -43,12 +43,13 @@ class Needle:
 
     __slots__ = ("_bounded", "_encoded", "_escaped", "core", "runs", "searchable", "value")
 
-    def __init__(self, value: str) -> None:
+    def __init__(self, value: str, *, as_word: bool = False) -> None:
+        """With `as_word` a value of any length occurs only as a word of its own, where its script has words."""
         self.value = value
         self.searchable = bool(value.strip()) and value.casefold() not in PROTOCOL_WORDS
         self.runs: frozenset[str] = frozenset(_PLAIN_CORE.findall(value))
         self.core = max(self.runs, key=len, default="")
-        self._bounded = len(value) < _SHORT and value.isalpha() and all(c < "\u2e80" for c in value)
+        self._bounded = (as_word or (len(value) < _SHORT and value.isalpha())) and all(c < "\u2e80" for c in value)
         self._escaped: tuple[str, ...] | None = None
         self._encoded: tuple[str, ...] | None = None
 

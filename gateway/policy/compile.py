@@ -72,8 +72,8 @@ class RuleIndex:
 class CompiledPolicy:
     """Made by `compile_policy` and never changed, so any number of threads may share it.
 
-    `entities` gives, per entity, the (mask of a data type, least percent) pairs for which it counts; `hidden` what
-    hiding a data type means, `hide_all` what hiding all of them does.
+    `always` are effects of the policy as a whole. `entities` gives, per entity, the (mask of a data type, least
+    percent) pairs for which it counts; `hidden` what hiding a data type means, `hide_all` what hiding all does.
     """
 
     id: PolicyId
@@ -86,7 +86,7 @@ class CompiledPolicy:
     handling: tuple[Effect, ...]
     unsure: Mapping[str, Effect]
     spent: Effect
-    answers: Effect | None
+    always: tuple[Effect, ...]
     all_types: frozenset[str]
     hidden: Mapping[str, tuple[Hidden, ...]]
     hide_all: tuple[Hidden, ...]
@@ -119,7 +119,7 @@ def compile_policy(policy: Policy) -> CompiledPolicy:
         handling=tuple(of_handling(level, policy.handling[level], all_types) for level in Level),
         unsure={key: of_unsure(key, action) for key, action in policy.unsure},
         spent=of_spent_budget(policy.limits.when_spent),
-        answers=of_answers(policy.answers) if policy.answers else None,
+        always=(of_answers(policy.answers),) if policy.answers else (),
         all_types=all_types,
         hidden=hidden,
         hide_all=merge_hidden(hidden.values()),

@@ -39,7 +39,7 @@ def evaluate(policy: CompiledPolicy, facts: Facts, targets: Sequence[Target]) ->
 
     enforced = _unsure(policy, facts)
     trial: list[Reason] = []
-    rules = []
+    rules = list(policy.always)
     while matched:
         lowest = matched & -matched
         matched ^= lowest
@@ -48,8 +48,6 @@ def evaluate(policy: CompiledPolicy, facts: Facts, targets: Sequence[Target]) ->
             rules.append(rule.effect)
         elif rule.until is None or facts.as_of <= rule.until:
             trial.append(rule.effect.reason)
-    if policy.answers is not None:
-        rules.append(policy.answers)
     if policy.source.audit:
         skipped = [policy.handling[level], *rules]
         trial = [effect.reason for effect in skipped if effect.reason.effect != Action.ALLOW.value] + trial

@@ -24,14 +24,10 @@ CARD, KEY, NAME = "4242 4242 4242 4242", "sk-live-51Habcdefghijklmnop", "Anna Ko
 VALUES = {"CREDIT_CARD": CARD, "API_KEY": KEY, "PERSON": NAME}
 
 
-def masking(
-    sent: str = "", *, hides: tuple[str, ...] = ("CREDIT_CARD", "API_KEY"), error: Exception | None = None
-) -> Masking:
+def masking(*, hides: tuple[str, ...] = ("CREDIT_CARD", "API_KEY"), error: Exception | None = None) -> Masking:
     detector = ListedDetector(VALUES)
     detector.error = error
-    return AnswerMasker(detector, detector.scan_now, 1.0).masking(
-        lambda entity, percent: entity in hides, sent.encode()
-    )
+    return AnswerMasker(detector, detector.scan_now, 1.0).masking(lambda entity, percent: entity in hides, b"")
 
 
 def an_answer(message: dict[str, Any]) -> dict[str, Any]:
@@ -74,6 +70,16 @@ async def test_what_the_caller_sent_is_the_callers() -> None:
     mask = AnswerMasker(detector, detector.scan_now, 1.0).masking(lambda entity, percent: True, sent)
     masked: Any = await mask.mask_tree(an_answer({"content": f'You said say "friend", I say {KEY}.'}), is_prose)
     assert masked["choices"][0]["message"]["content"] == 'You said say "friend", I say [API_KEY].'
+
+
+async def test_a_short_value_inside_another_word_was_not_sent() -> None:
+    """Where the caller wrote "Annual", "Ann" is a name of the model's own; where the caller wrote "Ann", it is not."""
+    detector = ListedDetector({"PERSON": "Ann"})
+    for sent, said in (("The Annual report", "Ask [PERSON]."), ("Line one\nAnn wrote", "Ask Ann.")):
+        body = orjson.dumps({"messages": [{"role": "user", "content": sent}]})
+        mask = AnswerMasker(detector, detector.scan_now, 1.0).masking(lambda entity, percent: True, body)
+        masked: Any = await mask.mask_tree(an_answer({"content": "Ask Ann."}), is_prose)
+        assert masked["choices"][0]["message"]["content"] == said
 
 
 async def test_an_answer_that_cannot_be_inspected_is_not_given_out() -> None:

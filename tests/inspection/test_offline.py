@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.domain.finding import Found
-from gateway.inspection import entities
+from gateway.inspection.catalogue import ENTITIES
 from gateway.inspection.offline import scan_found
 
 
@@ -13,4 +13,4 @@ def test_scan_found() -> None:
         Found("CREDIT_CARD", 100, 1),
         Found("US_SSN", 85, 1),
     )
-    assert {"US_SSN", "PERSON"} <= entities()
+    assert {"US_SSN", "PERSON"} <= ENTITIES

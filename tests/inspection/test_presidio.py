@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.inspection.catalogue import ENTITIES, entities
+from gateway.inspection.catalogue import ENTITIES
 from gateway.inspection.engine import Engine
 from gateway.inspection.presidio import analyzer, registry, silence
 from gateway.inspection.version import detector_version
@@ -72,8 +72,8 @@ def test_the_catalogue_tells_the_truth() -> None:
 def test_entities_are_known_without_loading() -> None:
     """What is found by default, and with settings, is known from the catalogue and the files alone."""
     assert Engine().entities == ENTITIES
-    assert Engine(registry(OWN).recognizers).entities == entities(OWN)
-    assert {"ACME_STAFF_ID", "ACME_PROJECT", "ACME_PRODUCT"} <= entities(OWN)
+    assert Engine(registry(OWN).recognizers).entities == OWN.entities()
+    assert {"ACME_STAFF_ID", "ACME_PROJECT", "ACME_PRODUCT"} <= OWN.entities()
 
 
 def test_nothing_touches_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
