@@ -43,12 +43,18 @@ async def open_inspection(
     if not inspection.cache_bytes:
         return Inspecting(Inspector(detector, inspection.timeout), masker)
     key = derive(secret, "span-cache")
+    second = _second_level(settings, key)
+    if second is not None:
+        troubles = second.figures
+        metrics.watch_cache(
+            lambda: {"error": troubles.errors, "refused": troubles.refused, "dropped": troubles.dropped}
+        )
     cached = CachedDetector(
         detector,
         key=key,
         version=detector_version(inspection.registry),
         limit=inspection.cache_bytes * 2 // 3,
-        second=_second_level(settings, key),
+        second=second,
     )
     stack.push_async_callback(cached.aclose)  # before the detector is closed
     inspector = HistoryInspector(cached, inspection.timeout, key=key, limit=inspection.cache_bytes // 3)

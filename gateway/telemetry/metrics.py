@@ -76,6 +76,7 @@ WATCHED: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
         "Texts by where their findings came from: memory, redis, scanned; and messages taken over whole: history.",
         ("source",),
     ),
+    "cache_troubles_total": ("Calls to the cache in Redis that failed, and values refused or left out.", ("kind",)),
 }
 """Counters that other parts keep."""
 PREFIX: Final = "bailiwick_"
@@ -226,6 +227,10 @@ class Metrics:
     def watch_inspection(self, read: Callable[[], Mapping[str, int]]) -> None:
         """`read` tells, by source, from where findings came since the start."""
         self._registry.register(_Watched("inspected_texts_total", "source", read))
+
+    def watch_cache(self, read: Callable[[], Mapping[str, int]]) -> None:
+        """`read` tells, by kind, what went wrong with the cache in Redis; texts were scanned instead."""
+        self._registry.register(_Watched("cache_troubles_total", "kind", read))
 
     def watch_audit_queue(self, read: Callable[[], int]) -> None:
         """`read` tells the audit records waiting to be written."""

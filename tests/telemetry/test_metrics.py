@@ -98,6 +98,7 @@ def test_the_states_of_the_gateway_are_shown() -> None:
     figures.watch_in_flight(lambda: 1)
     figures.watch_audit_queue(lambda: 7)
     figures.audit_committed(0.003)
+    figures.watch_cache(lambda: {"refused": 2})
     figures.watch_inspection(lambda: {"memory": 3, "scanned": 4})
     figures.selfprobe(True)
     figures.policy_loaded(PolicyId("acme", 6, "a" * 64))
@@ -110,6 +111,7 @@ def test_the_states_of_the_gateway_are_shown() -> None:
     assert value(figures, "audit_queue") == 7
     assert value(figures, "audit_commit_seconds_count") == 1
     assert value(figures, "inspected_texts_total", source="memory") == 3
+    assert value(figures, "cache_troubles_total", kind="refused") == 2
     assert value(figures, "selfprobe_ok") == 1
     assert value(figures, "policy_info", hash="b" * 12, version="7") == 1
     assert value(figures, "policy_info", hash="a" * 12, version="6") is None
