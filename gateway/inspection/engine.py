@@ -8,7 +8,6 @@ made only when there is a score to boost, and found by bisection. tests/inspecti
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
 from typing import NamedTuple
 
 import regex  # type: ignore[import-untyped]
@@ -22,7 +21,7 @@ from gateway.inspection.needs import Needs, needs
 from gateway.inspection.presidio import FLOOR, registry
 from gateway.inspection.recognizers.base import TextRecognizer
 from gateway.inspection.recognizers.mail import MailRecognizer
-from gateway.inspection.words import WORD, is_keyword
+from gateway.inspection.words import KEYWORD, STOP_WORDS
 
 _ENHANCER = LemmaContextAwareEnhancer()  # only for its figures
 
@@ -33,8 +32,8 @@ _WARM_UP = (
 )
 
 
-_SPACE = re.compile(r"\s")
-_BEFORE = 400  # characters before a finding in which its context nearly always is
+_WORD_HERE = re.compile(r"\s*\w*")  # from within a word, or from the space before it, to its end
+_BEFORE = 120  # characters before a finding in which its context nearly always is
 
 
 class _Hit(NamedTuple):
@@ -163,16 +162,18 @@ def load(settings: Json = None) -> Engine:
 
 def _boosted(text: str, hits: list[_Hit]) -> list[_Hit]:
     """Scores raised where one of a recogniser's context words is in one of the words before the finding."""
-    places = [hit.start for hit in hits if hit.source.context and hit.score < EntityRecognizer.MAX_SCORE]
-    if not places:
-        return hits
-    words = _Words(text, min(places), max(places))
-    return [
-        hit._replace(score=_raised(hit.score))
-        if hit.source.context and hit.score < EntityRecognizer.MAX_SCORE and words.before(hit.start, hit.source.context)
-        else hit
-        for hit in hits
-    ]
+    contexts: dict[int, str] = {}
+    boosted = []
+    for hit in hits:
+        words = hit.source.context
+        if words and hit.score < EntityRecognizer.MAX_SCORE:
+            context = contexts.get(hit.start)
+            if context is None:
+                context = contexts[hit.start] = _context(text, hit.start)
+            if any(map(context.__contains__, words)):
+                hit = hit._replace(score=_raised(hit.score))
+        boosted.append(hit)
+    return boosted
 
 
 def _raised(score: float) -> float:
@@ -180,51 +181,29 @@ def _raised(score: float) -> float:
     return min(max(raised, _ENHANCER.min_score_with_context_similarity), _ENHANCER.MAX_SCORE)
 
 
-class _Words:
-    """The words before findings that start between `first` and `last`, made from a little before the first."""
-
-    def __init__(self, text: str, first: int, last: int) -> None:
-        word = WORD.search(text, last)
-        self._text = text
-        self._end = word.end() if word else len(text)
-        space = _SPACE.search(text, first - _BEFORE, first) if first > _BEFORE else None
-        self._make(space.start() if space else 0)
-
-    def _make(self, begin: int) -> None:
-        """The places of the words from `begin` on, which is not inside a word."""
-        self._begin = begin
-        self._places = [match.span() for match in WORD.finditer(self._text, begin, self._end)]
-        self._context_of: dict[int, str] = {}
-
-    def before(self, start: int, context: tuple[str, ...]) -> bool:
-        """Is one of `context` inside one of the keywords before `start`, that at it, or else the next one?"""
-        places = self._places
-        index = bisect_right(places, (start, self._end))
-        if index and places[index - 1][1] > start:
-            index -= 1  # the word that holds `start`; else the first behind it
-        found = self._context_of.get(index)
-        if found is None:
-            keywords: list[str] = []
-            i = min(index, len(places) - 1)
-            while i >= 0 and len(keywords) <= _ENHANCER.context_prefix_count:
-                word = self._text[places[i][0] : places[i][1]].lower()
-                if is_keyword(word):
-                    keywords.append(word)
-                i -= 1
-            if i < 0 and self._begin:  # there may be more before
-                self._make(0)
-                return self.before(start, context)
-            if index < len(places):
-                keywords.append(self._keyword_from(places[index][0]))
-            found = self._context_of[index] = "\n".join(keywords)
-        return any(map(found.__contains__, context))
-
-    def _keyword_from(self, start: int) -> str:
-        """The first keyword that begins at `start` or behind it, where a word begins."""
-        for match in WORD.finditer(self._text, start):
-            if is_keyword(word := match.group().lower()):
-                return word
-        return ""
+def _context(text: str, start: int) -> str:
+    """The keywords, a line each, that Presidio looks at for a finding at `start`: the word there and those before it,
+    and where the word there is no keyword, the next one."""
+    reached = _WORD_HERE.match(text, start)
+    end = reached.end() if reached else start
+    begin, width = start, _BEFORE
+    while True:
+        begin = max(0, begin - width)
+        words = KEYWORD.findall(text, begin, end)
+        if begin:
+            del words[:1]  # it may be the end of a word
+        keywords = [lower for word in words if (lower := word.lower()) not in STOP_WORDS]
+        if begin == 0 or len(keywords) > _ENHANCER.context_prefix_count:
+            break
+        width *= 4
+    here = end > start and not text[end - 1].isspace() and words[-1].lower() not in STOP_WORDS
+    del keywords[: -_ENHANCER.context_prefix_count - 1]
+    if not here:
+        for match in KEYWORD.finditer(text, end):
+            if (lower := match.group().lower()) not in STOP_WORDS:
+                keywords.append(lower)
+                break
+    return "\n".join(keywords)
 
 
 def _distinct(hits: list[_Hit]) -> list[_Hit]:
@@ -232,13 +211,29 @@ def _distinct(hits: list[_Hit]) -> list[_Hit]:
 
     The same as Presidio's `remove_duplicates`.
     """
+    by_entity: dict[str, list[_Hit]] = {}
+    for hit in hits:
+        if hit.score:
+            by_entity.setdefault(hit.entity, []).append(hit)
     kept: list[_Hit] = []
-    active: list[_Hit] = []
-    for hit in sorted(set(hits), key=lambda hit: (hit.entity, hit.start, hit.start - hit.end, -hit.score)):
-        if hit.score == 0:
-            continue
-        active = [other for other in active if other.entity == hit.entity and other.end >= hit.start]
-        if not any(hit.end <= other.end and hit.score <= other.score for other in active):
-            kept.append(hit)
-            active.append(hit)
-    return sorted(kept, key=lambda hit: (hit.start, hit.end, hit.entity))
+    for alike in by_entity.values():
+        if len(alike) > 1:
+            alike.sort(key=_widest_first)
+            active: list[_Hit] = []
+            for hit in alike:
+                active = [other for other in active if other.end >= hit.start]
+                if not any(hit.end <= other.end and hit.score <= other.score for other in active):
+                    active.append(hit)
+                    kept.append(hit)
+        else:
+            kept += alike
+    kept.sort(key=_place)
+    return kept
+
+
+def _widest_first(hit: _Hit) -> tuple[int, int, float]:
+    return hit.start, -hit.end, -hit.score
+
+
+def _place(hit: _Hit) -> tuple[int, int, str]:
+    return hit.start, hit.end, hit.entity

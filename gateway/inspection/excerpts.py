@@ -30,7 +30,7 @@ _GAP = "\n\n"
 _SPACE = re.compile(r"\s")
 _MAIL_REACH = 320  # characters each side of an at sign: no address is longer (RFC 5321)
 # Letters that `regex` takes for "i", "k" and "s" where case does not count, and `str.lower` does not.
-_FOLDED = str.maketrans({"\u0130": "i", "\u0131": "i", "\u017f": "s", "\u212a": "k"})
+_FOLDED = {"\u0130": "i", "\u0131": "i", "\u017f": "s", "\u212a": "k"}
 _NOT_ASCII_SPACE = np.array([0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000])
 
 
@@ -77,7 +77,10 @@ class Features:
         """The text in lower case, of the same length, with the letters plain that match "i", "k" and "s"."""
         if self._lowered is None:
             text = self.text
-            self._lowered = text.lower() if text.isascii() else text.translate(_FOLDED).lower()
+            if not text.isascii():
+                for letter, plain in _FOLDED.items():  # a search for each is quicker than one look at every letter
+                    text = text.replace(letter, plain)
+            self._lowered = text.lower()
         return self._lowered
 
     @property

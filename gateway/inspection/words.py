@@ -12,9 +12,11 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from presidio_analyzer.nlp_engine import NlpArtifacts, NlpEngine
-from spacy.lang.en.stop_words import STOP_WORDS
+from spacy.lang.en.stop_words import STOP_WORDS as STOP_WORDS
 
 WORD = re.compile(r"\w+|[^\w\s]")
+KEYWORD = re.compile(r"\w+")
+"""The words that may count as context, if they are no stop words."""
 
 
 def is_keyword(word: str) -> bool:

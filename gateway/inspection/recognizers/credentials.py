@@ -52,12 +52,13 @@ _GROUPS = tuple(
 )
 _OTHERS = tuple(rule for rule in _RULES if not set(rule.fixed) & set("_-."))
 
-_QUALIFIED = re.compile(
-    r"(?:api|secret|access|auth|app|application|account|signing|encryption|master|private|shared|storage|service"
-    r"|client|consumer|license|webhook|deploy|admin|rest|x-functions|subscription|project|integration|ingest|write|read"
-    r"|live|prod|production|user|session|bot|id|refresh|bearer|oauth|aws|azure|gcp|s3)[ _.-]{0,2}\Z",
-    re.IGNORECASE,
+_QUALIFIERS = (
+    *("api", "secret", "access", "auth", "app", "application", "account", "signing", "encryption", "master", "private"),
+    *("shared", "storage", "service", "client", "consumer", "license", "webhook", "deploy", "admin", "rest"),
+    *("x-functions", "subscription", "project", "integration", "ingest", "write", "read", "live", "prod", "production"),
+    *("user", "session", "bot", "id", "refresh", "bearer", "oauth", "aws", "azure", "gcp", "s3"),
 )
+_SEPARATORS = (" ", "_", ".", "-")
 _ASSIGNED = re.compile(
     r"s?(?:[_-]?(?:id|value|base64|v[0-9]))?[\"'`\]]{0,2}\s{0,3}(?:=>|:=|={1,3}|:|,|>|\bis\b:?|\bist\b|\best\b|\bes\b)"
     r"\s{0,3}(?P<quote>[\"'`]?)(?P<value>[A-Za-z0-9_\-./+=~]{16,200})(?P<after>[\"'`(\[]?)",
@@ -90,17 +91,25 @@ class ApiKeyRecognizer(TextRecognizer):
             at = lower.find(word)
             while at >= 0:
                 at += len(word)
-                yield from _called(text, word, at)
+                yield from _called(text, lower, word, at)
                 at = lower.find(word, at)
 
 
-def _called(text: str, word: str, at: int) -> Iterator[Hit]:
+def _qualified(lower: str, end: int) -> bool:
+    """Does a word that says what it opens, such as "api", stand before the word that begins at `end`?"""
+    for _ in range(2):
+        if lower.endswith(_SEPARATORS, 0, end):
+            end -= 1
+    return lower.endswith(_QUALIFIERS, 0, end)
+
+
+def _called(text: str, lower: str, word: str, at: int) -> Iterator[Hit]:
     """The random value behind a word such as "token" that ends at an offset."""
     match = _ASSIGNED.match(text, at)
     if match is None:
         return
     value = match["value"]
-    qualified = _QUALIFIED.search(text, max(0, at - len(word) - 16), at - len(word)) is not None
+    qualified = _qualified(lower, at - len(word))
     if word == "key" and not qualified:
         return
     if match["after"] in ("(", "[") or not looks_random(value):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
 
 _MIN_ENTROPY = 3.0  # bits a character; English words and identifiers of this length lie below, random strings above
 _DIGITS = re.compile(r"[0-9]")
@@ -32,4 +31,5 @@ def looks_random(value: str) -> bool:
 def entropy(value: str) -> float:
     """Bits a character (Shannon)."""
     size = len(value)
-    return -sum(count / size * math.log2(count / size) for count in Counter(value).values())
+    counts = map(value.count, set(value))
+    return math.log2(size) - sum([count * math.log2(count) for count in counts]) / size if size else 0.0

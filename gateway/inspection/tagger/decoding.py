@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import accumulate
 
@@ -23,6 +24,9 @@ WORD = re.compile(r"[^\W_]+")
 
 _SHORT = 4_000
 """Characters up to which a text may well have ordinary words only."""
+
+_FEW = 160
+"""Characters whose words are looked at first."""
 
 _PARTS = 2
 """Columns of `Model.sums` before those of the kinds: being inside an entity, and being its first word."""
@@ -47,14 +51,14 @@ def spans(model: Model, text: str) -> list[EntitySpan]:
     What a token is depends on `Network.reach` tokens on either side, and on nothing further away. A span of nothing but
     ordinary words (`Model.ordinary`) is none; so a short text of ordinary words needs no network.
     """
-    if len(text) <= _SHORT and model.ordinary.issuperset(WORD.findall(text)):
+    if len(text) <= _SHORT and _only_ordinary(model, text):
         return []
     pieces = TOKEN.findall(text)
     groups = _groups(model, pieces)
     if not groups:
         return []
     ends = list(accumulate(map(len, pieces)))
-    code = _in_code(text, 0, len(text))
+    signs = _code_signs(text)
     found = []
     for first, count, kind, log_odds in groups:
         span = _trimmed(pieces, first, first + count - 1)
@@ -63,10 +67,18 @@ def spans(model: Model, text: str) -> list[EntitySpan]:
             begin = ends[start] - len(pieces[start].lstrip())
             if model.ordinary.issuperset(WORD.findall(text, begin, ends[last])):
                 continue
-            if code and _in_code(text, begin, ends[last]):
+            if signs and _in_code(signs, begin, ends[last]):
                 log_odds -= _CODE_PENALTY
             found.append((kind, begin, ends[last], _score(model, log_odds)))
     return found
+
+
+def _only_ordinary(model: Model, text: str) -> bool:
+    """A few words tell for most texts that have others; only where they do not, all are looked at."""
+    few = min(len(text), _FEW)
+    return (few == len(text) or model.ordinary.issuperset(WORD.findall(text, 0, few)[:-1])) and (
+        model.ordinary.issuperset(WORD.findall(text))
+    )
 
 
 def _groups(model: Model, pieces: list[str]) -> list[tuple[int, int, str, float]]:
@@ -107,15 +119,21 @@ def _groups(model: Model, pieces: list[str]) -> list[tuple[int, int, str, float]
     ]
 
 
-def _in_code(text: str, start: int, end: int) -> bool:
-    """Does the text around look like source code? JSON, tables and forms do not."""
-    near = text[max(0, start - _CODE_WINDOW) : end + _CODE_WINDOW]
-    count = 0
+def _code_signs(text: str) -> list[int]:
+    """Where the text has signs of source code; JSON, tables and forms have none."""
+    places = []
     for sign in _CODE_SIGNS:
-        count += near.count(sign)
-        if count > 1:
-            return True
-    return False
+        place = text.find(sign)
+        while place >= 0:
+            places.append(place)
+            place = text.find(sign, place + len(sign))
+    places.sort()
+    return places
+
+
+def _in_code(signs: list[int], start: int, end: int) -> bool:
+    """Does the text around look like source code?"""
+    return bisect_left(signs, end + _CODE_WINDOW) - bisect_left(signs, start - _CODE_WINDOW) > 1
 
 
 def _score(model: Model, log_odds: float) -> float:
