@@ -51,8 +51,10 @@ class Facts:
     """Everything a policy may look at, and nothing else; holds no content, so it can be recorded and replayed.
 
     `user` is empty when the request names none. `prompt_tokens` is an estimate (four characters a token); money is
-    never reserved by it. `as_of` is the date (UTC) by which exceptions and audit-mode rules expire. The three hints
-    come from the caller and can only tighten.
+    never reserved by it. `as_of` is the date (UTC) by which exceptions and audit-mode rules expire, `minute` the
+    minute of that day. `labels` and the three hints come from the caller and can only tighten. `history_level` is the
+    highest level that the conversation had before; `approved` says that everybody who had to approve this very
+    request has done so.
     """
 
     tenant: str
@@ -72,6 +74,10 @@ class Facts:
     min_level: Level | None = None
     max_cost: NanoUsd | None = None
     max_first_token: float | None = None
+    minute: int = 0
+    labels: tuple[str, ...] = ()
+    history_level: Level | None = None
+    approved: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +119,32 @@ class Hidden:
     percent: int
 
 
+class LogContent(IntEnum):
+    """May the content of a request be kept? Strictest last."""
+
+    UNSAID = 0
+    ENCRYPTED = 1
+    NEVER = 2
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalNeeded:
+    """What `rule` asks for before the request may go: the word of one member of one of these groups of API keys, which
+    then holds for `seconds`."""
+
+    rule: str
+    approvers: tuple[str, ...]
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What would have been decided if everything in audit mode were enforced; `permitted` are ids of targets."""
+
+    action: Action
+    permitted: frozenset[str]
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """A point in a product of lattices; every field only ever tightens when another rule matches.
@@ -120,7 +152,9 @@ class Decision:
     `regions` None means any. `redact` lists what must be hidden before the bytes leave (empty: nothing).
     `cost_cap` and `day_limit` are nano-dollars, None meaning no limit; `first_token` is seconds.
     `hide_in_answers` lists what a model may not tell of its own. `would` lists what audit-mode rules (or an audit-mode
-    policy) would have added, without effect.
+    policy) would have added, without effect, and `trial` what would have come of it; None where `would` is empty.
+    `notify` names channels to tell, `retain_days` bounds how long anything of the request is kept (None: nothing said),
+    and `approvals` is what was asked for where the gate is, or but for an approval would be, REQUIRE_APPROVAL.
     """
 
     policy: PolicyId
@@ -139,6 +173,11 @@ class Decision:
     would: tuple[Reason, ...]
     targets: tuple[TargetVerdict, ...]
     hide_in_answers: tuple[Hidden, ...] = ()
+    notify: tuple[str, ...] = ()
+    retain_days: int | None = None
+    log_content: LogContent = LogContent.UNSAID
+    approvals: tuple[ApprovalNeeded, ...] = ()
+    trial: Trial | None = None
 
     @property
     def permitted(self) -> frozenset[str]:

@@ -46,6 +46,9 @@ class AuditRecord:
     `at` is microseconds since the epoch (UTC). `user` and the `*_mac` fields are keyed hashes. `found` is what was
     found in the request, `hidden` what was pseudonymised, both as counts. `attempt` counts from 1. `cost_basis` says
     where `cost` comes from: ``usage`` (the provider's count) or ``reserved`` (unknown, so the most it can be).
+    `minute` is the minute (UTC) of the day `as_of`; `approval` the id of the approval that let the request go, or of
+    the one that it waits for. `would_action` and `would_permitted` are what would have been decided if everything in
+    audit mode were enforced; empty where nothing is.
     Facts and decision together let anybody with the policy of that hash recompute the decision.
     """
 
@@ -74,12 +77,21 @@ class AuditRecord:
     min_level: Label = Label("")
     max_cost: NanoUsd | None = None
     max_first_token_ms: int | None = None
+    minute: int = 0
+    labels: tuple[Label, ...] = ()
+    history_level: Label = Label("")
+    approval: Label = Label("")
     policy: Label = Label("")
     level: Label = Label("")
     action: Label = Label("")
     because: tuple[Label, ...] = ()
     would: tuple[Label, ...] = ()
     permitted: tuple[Label, ...] = ()
+    would_action: Label = Label("")
+    would_permitted: tuple[Label, ...] = ()
+    notified: tuple[Label, ...] = ()
+    retain_days: int | None = None
+    log_content: Label = Label("")
     target: Label = Label("")
     zone: Label = Label("")
     attempt: int = 0
@@ -101,7 +113,8 @@ class AuditRecord:
     trace: Label = Label("")
 
     def __post_init__(self) -> None:
-        texts = [*_LABELS(self), *self.because, *self.would, *self.permitted]
+        texts = [*_LABELS(self), *self.because, *self.would, *self.permitted, *self.labels, *self.would_permitted]
+        texts += self.notified
         texts += [item.entity for item in self.found]
         texts += [item.entity for item in self.hidden]
         joined = "\n".join(texts)  # all at once: one by one costs more than writing the record
@@ -114,7 +127,7 @@ def _culprit(record: AuditRecord) -> str:
     for name in _LABEL_FIELDS:
         if not _LABEL.fullmatch(getattr(record, name)):
             return name
-    for name in ("because", "would", "permitted"):
+    for name in ("because", "would", "permitted", "labels", "would_permitted", "notified"):
         if not all(_LABEL.fullmatch(text) for text in getattr(record, name)):
             return name
     return "found or hidden"

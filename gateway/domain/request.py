@@ -23,12 +23,16 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Hints:
-    """What a caller may ask for beyond the wire format; each can only make the outcome stricter."""
+    """What a caller may ask for beyond the wire format; each can only make the outcome stricter. `labels` are words of
+    the caller's own for what is in the request, which rules may look at; `conversation` is the caller's name of the
+    conversation that the request belongs to."""
 
     user: str = ""
     min_level: Level | None = None
     max_cost: NanoUsd | None = None
     max_first_token: float | None = None
+    labels: tuple[str, ...] = ()
+    conversation: str = ""
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from enum import StrEnum
 
 from gateway.domain.money import NanoUsd, Price, Usage
@@ -23,7 +24,8 @@ class Target:
     format it speaks. `max_output_tokens` bounds one answer when the caller sets no bound, so that the most a
     request can cost is always known; `context_tokens` bounds prompt and answer together. `first_token` is the
     declared time to first token in seconds, used until measurements exist. `ceiling` is the highest price that a
-    caller's own fields can make of `price` (a paid service tier); None where there is no such thing.
+    caller's own fields can make of `price` (a paid service tier); None where there is no such thing. `labels` hold for
+    ever, each of `expiring` up to and including its day (UTC).
     """
 
     id: str
@@ -38,6 +40,13 @@ class Target:
     context_tokens: int
     first_token: float | None = None
     ceiling: Price | None = None
+    expiring: tuple[tuple[str, date], ...] = ()
+
+    def labels_on(self, day: date) -> frozenset[str]:
+        """The labels that hold on this day (UTC)."""
+        if not self.expiring:
+            return self.labels
+        return self.labels.union([name for name, last in self.expiring if day <= last])
 
     @property
     def worst_price(self) -> Price:
