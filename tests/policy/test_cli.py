@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from gateway.cli.policy import PolicyTools, policy
+from gateway.cli.policy import policy
+from gateway.cli.policy.common import PolicyTools
 from gateway.domain.finding import Found
 from gateway.domain.ports import DetectorFailed
 from gateway.domain.target import Target

@@ -1,0 +1,106 @@
+"""What the policy commands share: the detector and the targets they borrow, loading with complaints, exit codes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import click
+
+from gateway.cli.common import DEFAULT_CONFIG, CliContext
+from gateway.documents import Problem
+from gateway.domain.errors import ConfigurationError
+from gateway.domain.finding import Found
+from gateway.domain.ports import DetectorFailed
+from gateway.domain.target import Target, Zone
+from gateway.policy import CompiledPolicy, compile_policy, load
+from gateway.policy.cases import TargetsOf, read_targets, simple_target
+from gateway.policy.testing import ScanTexts
+from gateway.settings.recognizers import RegistrySettings
+
+INVALID_FILE = 3
+TESTS_FAILED = 4
+GUARANTEE_BROKEN = 5
+LOOSER = 6
+
+FILE = click.Path(path_type=Path, dir_okay=False)
+_EXAMPLES = (
+    simple_target("local", Zone.LOCAL, "on-premises"),
+    simple_target("cloud-eu", Zone.CLOUD, "EU"),
+    simple_target("cloud-us", Zone.CLOUD, "US"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyTools:
+    """What these commands borrow from the running gateway. `detectable` gives every entity its detector can find."""
+
+    scan_texts: ScanTexts
+    targets_of: TargetsOf
+    detectable: Callable[[], frozenset[str] | None] = lambda: None
+
+
+def _real_tools(registry: Callable[[], RegistrySettings]) -> PolicyTools:
+    # Imported when needed only: the composition root loads the detector, which takes seconds.
+    def scan_texts(texts: Sequence[str]) -> tuple[Found, ...]:
+        from gateway.compose import scan_texts as scan
+
+        return scan(texts, registry())
+
+    def targets_of(path: Path) -> tuple[Target, ...]:
+        from gateway.compose import targets_of as targets
+
+        return targets(path)
+
+    return PolicyTools(scan_texts, targets_of, lambda: registry().entities())
+
+
+def tools(ctx: click.Context) -> PolicyTools:
+    return ctx.find_object(PolicyTools) or _real_tools((ctx.find_object(CliContext) or CliContext()).registry)
+
+
+def today() -> date:
+    return datetime.now(UTC).date()
+
+
+@contextmanager
+def complaints(ctx: click.Context) -> Iterator[None]:
+    """A wrong file ends the command with its problems on standard error, all of them."""
+    try:
+        yield
+    except ConfigurationError as problem:
+        click.echo(str(problem), err=True)
+        count = len(getattr(problem, "problems", ())) or 1
+        click.echo(click.style(f"{count} {'problem' if count == 1 else 'problems'}", fg="red"), err=True)
+        ctx.exit(INVALID_FILE)
+    except DetectorFailed as problem:
+        raise click.ClickException(f"the detector did not finish: {problem}") from problem
+
+
+def loaded(file: Path, detectable: frozenset[str] | None = None) -> CompiledPolicy:
+    """The policy in `file`, its warnings printed. Raises `ConfigurationError`."""
+    policy, warnings = load(file, detectable=detectable, today=today())
+    for warning in warnings:
+        click.echo(_warning(warning), err=True)
+    return compile_policy(policy)
+
+
+def _warning(problem: Problem) -> str:
+    return click.style(replace(problem, message=f"warning: {problem.message}").render(), fg="yellow")
+
+
+def named(compiled: CompiledPolicy) -> str:
+    return f"policy {compiled.id.name}, version {compiled.id.version}"
+
+
+def targets(ctx: click.Context, named: Path | None, tools: PolicyTools) -> tuple[Target, ...]:
+    common = ctx.find_object(CliContext)
+    path = named or (common.config if common else None) or (DEFAULT_CONFIG if DEFAULT_CONFIG.exists() else None)
+    if path is None:
+        click.echo("The targets below are examples; name a file with your own by --targets.", err=True)
+        return _EXAMPLES
+    listed = read_targets(path)
+    return tools.targets_of(path) if listed is None else listed
