@@ -14,7 +14,19 @@ from operator import attrgetter
 from gateway.domain.decision import Facts, Hidden, Level, PolicyId, Reason
 from gateway.policy.effects import Effect, merge_hidden, of_answers, of_handling, of_rule, of_spent_budget, of_unsure
 from gateway.policy.hash import policy_hash
-from gateway.policy.schema import NAMED, DataType, Line, Policy, Rule, Waiver, When
+from gateway.policy.schema import (
+    FACT_OF,
+    NAMED,
+    Amounts,
+    DataType,
+    Limits,
+    Line,
+    Policy,
+    Rule,
+    Times,
+    Waiver,
+    When,
+)
 
 Getter = Callable[[Facts], str]
 
@@ -57,7 +69,8 @@ class RuleIndex:
 
     `names`: per condition that any rule uses, the fact's getter, masks by name, and the mask for every other name.
     `by_level`: a mask per level. `any_data`: rules without `contains`; `by_type`: (mask of a data type, mask of the
-    rules that ask for it). `over_tokens`: (tokens, mask of the rules that need more than that).
+    rules that ask for it). `over_tokens`: (tokens, mask of the rules that need more than that). `undeclared`: rules
+    without `declared`; `by_label`: masks by label. `lines` and `times`: (condition, mask of the rules that have it).
     """
 
     every: int
@@ -66,6 +79,25 @@ class RuleIndex:
     any_data: int
     by_type: tuple[tuple[int, int], ...]
     over_tokens: tuple[tuple[int, int], ...]
+    undeclared: int
+    by_label: Mapping[str, int]
+    lines: tuple[tuple[CompiledLine, int], ...]
+    times: tuple[tuple[Times, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledLimits:
+    """Limits for everybody, under the ceiling; and for somebody. A bit in the masks of `names` is a place in `scopes`,
+    where the most specific come first; `first_token`, `per_request` and `per_app_per_day` are masks of those that say
+    something of that amount."""
+
+    default: Amounts
+    ceiling: Amounts
+    scopes: tuple[Amounts, ...]
+    names: tuple[tuple[Getter, Mapping[str, int], int], ...]
+    first_token: int
+    per_request: int
+    per_app_per_day: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +122,7 @@ class CompiledPolicy:
     all_types: frozenset[str]
     hidden: Mapping[str, tuple[Hidden, ...]]
     hide_all: tuple[Hidden, ...]
+    limits: CompiledLimits
 
     @property
     def users(self) -> frozenset[str]:
@@ -113,7 +146,7 @@ def compile_policy(policy: Policy) -> CompiledPolicy:
         source=policy,
         entities=entities,
         levels=tuple((level, tuple(_line(line, types, bits) for line in lines)) for level, lines in policy.levels),
-        index=_index(policy.rules, bits),
+        index=_index(policy.rules, types, bits),
         rules=tuple(CompiledRule(of_rule(rule, all_types), rule.audit, rule.until) for rule in policy.rules),
         waivers=tuple(_waiver(waiver, policy.rules) for waiver in policy.waivers),
         handling=tuple(of_handling(level, policy.handling[level], all_types) for level in Level),
@@ -123,6 +156,7 @@ def compile_policy(policy: Policy) -> CompiledPolicy:
         all_types=all_types,
         hidden=hidden,
         hide_all=merge_hidden(hidden.values()),
+        limits=_limits(policy.limits),
     )
 
 
@@ -137,20 +171,45 @@ def _line(line: Line, types: Mapping[str, DataType], bits: Mapping[str, int]) ->
     return CompiledLine(sum(bits[name] for name in names), every, line.at_least, tuple(parts), line)
 
 
-def _index(rules: tuple[Rule, ...], bits: Mapping[str, int]) -> RuleIndex:
+def _index(rules: tuple[Rule, ...], types: Mapping[str, DataType], bits: Mapping[str, int]) -> RuleIndex:
     conditions = [rule.when for rule in rules]
+    labels = sorted({label for when in conditions for label in when.declared})
+    lines = dict.fromkeys(when.line for when in conditions if when.line is not None)
+    times = dict.fromkeys(when.times for when in conditions if when.times is not None)
     by_type = [(bit, _mask(name in when.contains for when in conditions)) for name, bit in bits.items()]
     over = {when.over_tokens for when in conditions if when.over_tokens is not None}
     return RuleIndex(
         every=(1 << len(rules)) - 1,
-        names=tuple(_named(name, conditions) for name in NAMED if any(name in dict(when.names) for when in conditions)),
+        names=_names(conditions),
         by_level=tuple(_mask(not when.levels or level in when.levels for when in conditions) for level in Level),
         any_data=_mask(not when.contains for when in conditions),
         by_type=tuple((bit, mask) for bit, mask in by_type if mask),
         over_tokens=tuple(
             (tokens, _mask(when.over_tokens == tokens for when in conditions)) for tokens in sorted(over)
         ),
+        undeclared=_mask(not when.declared for when in conditions),
+        by_label={label: _mask(label in when.declared for when in conditions) for label in labels},
+        lines=tuple((_line(line, types, bits), _mask(when.line == line for when in conditions)) for line in lines),
+        times=tuple((span, _mask(when.times == span for when in conditions)) for span in times),
     )
+
+
+def _limits(limits: Limits) -> CompiledLimits:
+    amounts = [scope.amounts for scope in limits.scopes]
+    ceiling = limits.ceiling or Amounts()
+    return CompiledLimits(
+        default=Amounts(limits.first_token, limits.per_request, limits.per_app_per_day),
+        ceiling=ceiling,
+        scopes=tuple(amounts),
+        names=_names([scope.who for scope in limits.scopes]),
+        first_token=_mask(amount.first_token is not None for amount in amounts),
+        per_request=_mask(amount.per_request is not None for amount in amounts),
+        per_app_per_day=_mask(amount.per_app_per_day is not None for amount in amounts),
+    )
+
+
+def _names(conditions: list[When]) -> tuple[tuple[Getter, Mapping[str, int], int], ...]:
+    return tuple(_named(name, conditions) for name in NAMED if any(name in dict(when.names) for when in conditions))
 
 
 def _named(condition: str, conditions: list[When]) -> tuple[Getter, Mapping[str, int], int]:
@@ -158,7 +217,7 @@ def _named(condition: str, conditions: list[When]) -> tuple[Getter, Mapping[str,
     everybody_else = _mask(names is None for names in accepted)
     known = {name for names in accepted if names for name in names}
     masks = {name: _mask(names is None or name in names for names in accepted) for name in sorted(known)}
-    return attrgetter(condition), masks, everybody_else
+    return attrgetter(FACT_OF[condition]), masks, everybody_else
 
 
 def _mask(flags: Iterable[bool]) -> int:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from gateway.domain.decision import Action, Gate, Hidden, Level, Reason
+from gateway.domain.decision import Action, ApprovalNeeded, Gate, Hidden, Level, LogContent, Reason
 from gateway.domain.money import NanoUsd, in_usd
-from gateway.policy.schema import Outcome, Rule
+from gateway.policy.schema import Approval, Outcome, Rule
 
 _GATES = {Action.BLOCK: Gate.BLOCK, Action.REQUIRE_APPROVAL: Gate.REQUIRE_APPROVAL}
 _UNSURE_SUBJECTS = {
@@ -22,7 +22,7 @@ _UNSURE_SUBJECTS = {
 class Effect:
     """A schema `Outcome`, ready to be joined. `local_words` says why a cloud is out, where it is; `redact` holds
     the data types to hide, `hide_in_answers` those that a model may not tell; money is nano-dollars, `first_token`
-    seconds."""
+    seconds. `obliges` is true where one of the fields after it says anything."""
 
     reason: Reason
     local_words: str
@@ -35,6 +35,11 @@ class Effect:
     first_token: float | None
     tell_user: str
     hide_in_answers: frozenset[str]
+    obliges: bool = False
+    notify: tuple[str, ...] = ()
+    retain_days: int | None = None
+    log_content: LogContent = LogContent.UNSAID
+    approval: ApprovalNeeded | None = None
 
 
 def of_answers(types: tuple[str, ...]) -> Effect:
@@ -88,6 +93,14 @@ def words(outcome: Outcome) -> str:
         parts.append(latency_words(outcome.first_token))
     if outcome.hide_in_answers:
         parts.append(f"hide {', '.join(outcome.hide_in_answers)} in answers")
+    if outcome.notify:
+        parts.append(f"notify {', '.join(outcome.notify)}")
+    if outcome.retain_days is not None:
+        parts.append(f"keep for at most {outcome.retain_days} days")
+    if outcome.log_content:
+        parts.append(f"content logged {outcome.log_content}")
+    if outcome.approval is not None:
+        parts.append(f"approved by {' or '.join(outcome.approval.approvers)}")
     if outcome.tell_user and not parts:
         parts.append("tell the user")
     return "; ".join(parts) or Action.ALLOW.value
@@ -106,6 +119,7 @@ def _may_only(subject: str, where: str) -> str:
 
 
 def _effect(reason: Reason, local_words: str, outcome: Outcome, all_types: frozenset[str]) -> Effect:
+    waits = outcome.action is Action.REQUIRE_APPROVAL
     return Effect(
         reason=reason,
         local_words=local_words,
@@ -118,4 +132,14 @@ def _effect(reason: Reason, local_words: str, outcome: Outcome, all_types: froze
         first_token=outcome.first_token,
         tell_user=outcome.tell_user,
         hide_in_answers=frozenset(outcome.hide_in_answers),
+        obliges=bool(outcome.notify or outcome.retain_days or outcome.log_content or outcome.approval or waits),
+        notify=outcome.notify,
+        retain_days=outcome.retain_days,
+        log_content=LogContent[outcome.log_content.upper()] if outcome.log_content else LogContent.UNSAID,
+        approval=ApprovalNeeded(reason.rule, *_approvers(outcome.approval)) if waits else None,
     )
+
+
+def _approvers(approval: Approval | None) -> tuple[tuple[str, ...], int]:
+    """Nobody and no time where the policy names nobody: then nobody can approve."""
+    return (approval.approvers, approval.seconds) if approval else ((), 0)

@@ -11,20 +11,26 @@ from functools import lru_cache
 
 from gateway.domain.decision import (
     Action,
+    ApprovalNeeded,
     BudgetState,
     Decision,
     Facts,
     Gate,
     Hidden,
     Level,
+    LogContent,
     Reason,
     TargetVerdict,
+    Trial,
 )
 from gateway.domain.finding import DetectorState, Found
 from gateway.domain.money import NanoUsd
 from gateway.domain.target import Target, Zone
+from gateway.policy.amounts import limits_of
+from gateway.policy.clock import within
 from gateway.policy.compile import CompiledLine, CompiledPolicy
 from gateway.policy.effects import Effect, cost_words, latency_words, merge_hidden
+from gateway.policy.schema import Amounts
 
 
 def evaluate(policy: CompiledPolicy, facts: Facts, targets: Sequence[Target]) -> Decision:
@@ -34,11 +40,15 @@ def evaluate(policy: CompiledPolicy, facts: Facts, targets: Sequence[Target]) ->
     """
     present = present_types(policy, facts.found)
     found_level = level_of(policy, facts.found, present)
-    level = found_level if facts.min_level is None else max(found_level, facts.min_level)
+    level = found_level
+    if facts.min_level is not None and facts.min_level > level:
+        level = facts.min_level
+    if facts.history_level is not None and facts.history_level > level:
+        level = facts.history_level
     matched, lifted = _matching(policy, facts, level, present)
 
     enforced = _unsure(policy, facts)
-    trial: list[Reason] = []
+    trial: list[Effect] = []
     rules = list(policy.always)
     while matched:
         lowest = matched & -matched
@@ -47,19 +57,22 @@ def evaluate(policy: CompiledPolicy, facts: Facts, targets: Sequence[Target]) ->
         if not rule.audit:
             rules.append(rule.effect)
         elif rule.until is None or facts.as_of <= rule.until:
-            trial.append(rule.effect.reason)
+            trial.append(rule.effect)
     if policy.source.audit:
         skipped = [policy.handling[level], *rules]
-        trial = [effect.reason for effect in skipped if effect.reason.effect != Action.ALLOW.value] + trial
+        trial = [effect for effect in skipped if effect.reason.effect != Action.ALLOW.value] + trial
         lifted = []
     else:
         enforced = [policy.handling[level], *enforced, *rules]
 
-    join = _Join(policy, enforced)
+    limits = limits_of(policy.limits, facts)
+    join = _Join(policy, facts, limits, enforced)
     reasons = [effect.reason for effect in enforced]
     reasons += lifted
-    if facts.min_level is not None and level > found_level:
-        reasons.append(Reason("caller.min_level", f"level {level.word}", "Asked for by the caller"))
+    if level > found_level:
+        reasons += _raised(facts, level)
+    if facts.approved and join.approvals:
+        reasons.append(_APPROVED)
     if facts.max_cost is not None or facts.max_first_token is not None:
         reasons += join.tighten(facts.max_cost, facts.max_first_token)
     verdicts = tuple([join.verdict(target) for target in targets])
@@ -78,14 +91,39 @@ def evaluate(policy: CompiledPolicy, facts: Facts, targets: Sequence[Target]) ->
         redact=redact,
         provider_must_have=join.provider_must_have,
         cost_cap=join.cost_cap,
-        day_limit=policy.source.limits.per_app_per_day,
+        day_limit=limits.per_app_per_day,
         first_token=join.first_token,
         tell_user=tuple(join.tell_user),
         reasons=tuple(reasons),
-        would=tuple(trial),
+        would=tuple([effect.reason for effect in trial]),
         targets=verdicts,
         hide_in_answers=join.hidden_in_answers(),
+        notify=tuple(sorted(join.notify)),
+        retain_days=join.retain_days,
+        log_content=join.log_content,
+        approvals=tuple(join.approvals),
+        trial=_trial(_Join(policy, facts, limits, [*enforced, *trial]), targets) if trial else None,
     )
+
+
+_APPROVED = Reason("approval", "approved", "Everybody who had to approve this request has done so")
+
+
+def _raised(facts: Facts, level: Level) -> list[Reason]:
+    """Why the level is higher than what was found in this request."""
+    reasons = []
+    if facts.min_level is level:
+        reasons.append(Reason("caller.min_level", f"level {level.word}", "Asked for by the caller"))
+    if facts.history_level is level:
+        reasons.append(Reason("conversation.level", f"level {level.word}", "The conversation had this level before"))
+    return reasons
+
+
+def _trial(join: _Join, targets: Sequence[Target]) -> Trial:
+    permitted = frozenset([target.id for target in targets if join.verdict(target).permitted])
+    if join.gate is Gate.ALLOW and not permitted:
+        join.add(join.policy.unsure["no_target_left"])
+    return Trial(join.action(join.hidden()), permitted)
 
 
 def present_types(policy: CompiledPolicy, found: Sequence[Found]) -> int:
@@ -138,6 +176,17 @@ def _matching(policy: CompiledPolicy, facts: Facts, level: Level, present: int) 
     for tokens, mask in index.over_tokens:
         if facts.prompt_tokens <= tokens:
             matched &= ~mask
+    if index.by_label:
+        declared = index.undeclared
+        for name in facts.labels:
+            declared |= index.by_label.get(name, 0)
+        matched &= declared
+    for line, mask in index.lines:
+        if matched & mask and not holds(line, facts.found, present):
+            matched &= ~mask
+    for times, mask in index.times:
+        if matched & mask and not within(times, facts.as_of, facts.minute):
+            matched &= ~mask
     lifted: list[Reason] = []
     if matched:
         remaining = matched
@@ -174,20 +223,28 @@ class _Join:
 
     __slots__ = (
         "_answers",
+        "_approved",
+        "_day",
         "_effects",
-        "_policy",
         "_redact",
+        "approvals",
         "cloud",
         "cost_cap",
         "first_token",
         "gate",
+        "log_content",
+        "notify",
+        "policy",
         "provider_must_have",
         "regions",
+        "retain_days",
         "tell_user",
     )
 
-    def __init__(self, policy: CompiledPolicy, effects: Sequence[Effect]) -> None:
-        self._policy = policy
+    def __init__(self, policy: CompiledPolicy, facts: Facts, limits: Amounts, effects: Sequence[Effect]) -> None:
+        self.policy = policy
+        self._approved = facts.approved
+        self._day = facts.as_of
         self._effects: list[Effect] = []
         self._redact: frozenset[str] = frozenset()
         self._answers: frozenset[str] = frozenset()
@@ -195,15 +252,19 @@ class _Join:
         self.cloud = True
         self.regions: frozenset[str] | None = None
         self.provider_must_have: frozenset[str] = frozenset()
-        self.cost_cap = policy.source.limits.per_request
-        self.first_token = policy.source.limits.first_token
+        self.cost_cap = limits.per_request
+        self.first_token = limits.first_token
         self.tell_user: list[str] = []
+        self.notify: frozenset[str] = frozenset()
+        self.retain_days: int | None = None
+        self.log_content = LogContent.UNSAID
+        self.approvals: list[ApprovalNeeded] = []
         for effect in effects:
             self.add(effect)
 
     def add(self, effect: Effect) -> None:
         self._effects.append(effect)
-        if effect.gate > self.gate:
+        if effect.gate > self.gate and not (self._approved and effect.gate is Gate.REQUIRE_APPROVAL):
             self.gate = effect.gate
         if not effect.cloud:
             self.cloud = False
@@ -221,6 +282,18 @@ class _Join:
             self.first_token = effect.first_token
         if effect.tell_user and effect.tell_user not in self.tell_user:
             self.tell_user.append(effect.tell_user)
+        if effect.obliges:
+            self._oblige(effect)
+
+    def _oblige(self, effect: Effect) -> None:
+        self.notify = self.notify.union(effect.notify)
+        if effect.retain_days is not None:
+            self.retain_days = (
+                effect.retain_days if self.retain_days is None else min(self.retain_days, effect.retain_days)
+            )
+        self.log_content = max(self.log_content, effect.log_content)
+        if effect.approval is not None:
+            self.approvals.append(effect.approval)
 
     def tighten(self, max_cost: NanoUsd | None, max_first_token: float | None) -> list[Reason]:
         """Apply the caller's own bounds where they are tighter; the reasons for those that are."""
@@ -238,7 +311,7 @@ class _Join:
         """What must be hidden: nothing where nothing can leave."""
         if not self._redact or not self.cloud or self.gate is Gate.BLOCK:
             return ()
-        policy = self._policy
+        policy = self.policy
         if len(self._redact) == len(policy.all_types):
             return policy.hide_all
         return merge_hidden([policy.hidden[name] for name in self._redact])
@@ -246,7 +319,7 @@ class _Join:
     def hidden_in_answers(self) -> tuple[Hidden, ...]:
         if not self._answers or self.gate is Gate.BLOCK:
             return ()
-        return merge_hidden([self._policy.hidden[name] for name in self._answers])
+        return merge_hidden([self.policy.hidden[name] for name in self._answers])
 
     def action(self, redact: tuple[Hidden, ...]) -> Action:
         if self.gate is not Gate.ALLOW:
@@ -264,7 +337,7 @@ class _Join:
         if (
             self.cloud
             and (self.regions is None or target.region in self.regions)
-            and self.provider_must_have <= target.labels
+            and self.provider_must_have <= target.labels_on(self._day)
         ):
             return _permitted(target.id)
         return TargetVerdict(target.id, False, self._rejection(target))
@@ -275,6 +348,8 @@ class _Join:
 
     def _rejection(self, target: Target) -> str:
         parts = []
+        labels = target.labels_on(self._day)
+        lapsed = dict(target.expiring)
         if not self.cloud:
             words = [effect.local_words for effect in self._effects if not effect.cloud]
             parts.append(f"is in the cloud, and {' and '.join(words)}")
@@ -282,7 +357,9 @@ class _Join:
             rule = effect.reason.rule
             if effect.regions is not None and target.region not in effect.regions:
                 parts.append(f"region {target.region} is not among {', '.join(sorted(effect.regions))} ({rule})")
-            if missing := effect.provider_must_have - target.labels:
+            if missing := effect.provider_must_have - labels:
                 label = "label" if len(missing) == 1 else "labels"
-                parts.append(f"lacks the {label} {', '.join(sorted(missing))} required by {rule}")
+                ended = [f"{name} ended on {lapsed[name]}" for name in sorted(missing) if name in lapsed]
+                since = f" ({', '.join(ended)})" if ended else ""
+                parts.append(f"lacks the {label} {', '.join(sorted(missing))}{since} required by {rule}")
         return "; ".join(parts)
