@@ -184,6 +184,11 @@ class Decision:
         """Ids of the targets that may receive this request; fallback never leaves this set."""
         return frozenset(verdict.target for verdict in self.targets if verdict.permitted)
 
+    @property
+    def obliges(self) -> bool:
+        """Is anything to be done besides deciding: somebody told, something deleted in time?"""
+        return bool(self.notify or self.retain_days or self.log_content)
+
     def hides(self, entity: str, percent: int) -> bool:
         """Must a finding of this entity and confidence be hidden from a cloud?"""
         return any(entity == hidden.entity and percent >= hidden.percent for hidden in self.redact)

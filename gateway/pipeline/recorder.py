@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from gateway.domain.decision import Decision, Facts
+from gateway.domain.decision import Decision, Facts, Trial
 from gateway.domain.errors import GatewayError
 from gateway.domain.finding import Inspection
 from gateway.domain.money import Usage
@@ -163,6 +163,9 @@ def _facts(facts: Facts | None, inspection: Inspection | None) -> dict[str, Any]
         "min_level": Label(facts.min_level.word) if facts.min_level is not None else Label(""),
         "max_cost": facts.max_cost,
         "max_first_token_ms": None if facts.max_first_token is None else _milliseconds(facts.max_first_token),
+        "minute": facts.minute,
+        "labels": tuple(map(label, facts.labels)),
+        "history_level": Label(facts.history_level.word) if facts.history_level is not None else Label(""),
     }
 
 
@@ -176,6 +179,23 @@ def _decision(decision: Decision | None) -> dict[str, Any]:
         "because": tuple(label(reason.rule) for reason in decision.reasons),
         "would": tuple(label(reason.rule) for reason in decision.would),
         "permitted": tuple(label(verdict.target) for verdict in decision.targets if verdict.permitted),
+        **(_obligations(decision) if decision.obliges else {}),
+        **(_trial(decision.trial) if decision.trial is not None else {}),
+    }
+
+
+def _obligations(decision: Decision) -> dict[str, Any]:
+    return {
+        "notified": tuple(map(label, decision.notify)),
+        "retain_days": decision.retain_days,
+        "log_content": Label(decision.log_content.name.lower()) if decision.log_content else Label(""),
+    }
+
+
+def _trial(trial: Trial) -> dict[str, Any]:
+    return {
+        "would_action": Label(trial.action.value),
+        "would_permitted": tuple(label(name) for name in sorted(trial.permitted)),
     }
 
 

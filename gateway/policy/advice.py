@@ -27,7 +27,7 @@ def advise(
         _undetectable(policy, places, problems, detectable)
     _unused(policy, places, problems)
     _looser_when_higher(policy, places, problems)
-    if ("section", "if_unsure") not in places:
+    if ("section", "if_unsure") not in places and ("section", "extends") not in places:
         message = f"if_unsure is missing, so each of these means block: {', '.join(UNSURE)}"
         problems.warn(places["file", ""], message)
     if today is not None:

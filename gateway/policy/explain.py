@@ -46,6 +46,15 @@ class Explanation:
             "cost_per_app_per_day_usd": None if decision.day_limit is None else in_usd(decision.day_limit),
             "first_token_seconds": decision.first_token,
             "tell_user": list(decision.tell_user),
+            "notify": list(decision.notify),
+            "retain_days": decision.retain_days,
+            "log_content": decision.log_content.name.lower() if decision.log_content else None,
+            "approvals": [
+                {"rule": needed.rule, "approvers": list(needed.approvers), "seconds": needed.seconds}
+                for needed in decision.approvals
+            ],
+            "would_action": None if decision.trial is None else decision.trial.action.value,
+            "would_permit": None if decision.trial is None else _texts(decision.trial.permitted),
         }
 
     def as_lines(self) -> list[str]:
@@ -58,12 +67,16 @@ class Explanation:
         lines += ["", "Rules that had a say:", *_shown(decision.reasons)]
         if decision.would:
             lines += ["", "Without effect, because in audit mode; would have added:", *_shown(decision.would)]
+        if (trial := decision.trial) and (trial.action, trial.permitted) != (decision.action, decision.permitted):
+            permitted = ", ".join(sorted(trial.permitted)) or "nothing"
+            lines.append(f"  The action would have been {trial.action.value}, permitted: {permitted}.")
         if decision.redact:
             hidden = ", ".join(f"{item.entity} (from {item.percent} %)" for item in decision.redact)
             lines += ["", f"Hidden from clouds: {hidden}."]
         if decision.hide_in_answers:
             hidden = ", ".join(f"{item.entity} (from {item.percent} %)" for item in decision.hide_in_answers)
             lines += ["", f"Hidden in the model's answers: {hidden}."]
+        lines += self._obligations()
         if bounds := self._bounds():
             lines += ["", f"Limits: {', '.join(bounds)}."]
         lines += [f"The caller is told: {text}" for text in decision.tell_user]
@@ -77,6 +90,20 @@ class Explanation:
         policy = decision.policy
         lines += ["", f"Decided by policy {policy.name}, version {policy.version}, hash {policy.short}."]
         return lines
+
+    def _obligations(self) -> list[str]:
+        decision = self.decision
+        found = [
+            f"Needs the approval of {' or '.join(needed.approvers) or 'nobody who could give it'} ({needed.rule})."
+            for needed in decision.approvals
+        ]
+        if decision.notify:
+            found.append(f"Told about it: {', '.join(decision.notify)}.")
+        if decision.retain_days is not None:
+            found.append(f"Kept for at most {decision.retain_days} days.")
+        if decision.log_content:
+            found.append(f"Content in logs: {decision.log_content.name.lower()}.")
+        return ["", *found] if found else []
 
     def _bounds(self) -> list[str]:
         decision = self.decision
@@ -97,7 +124,10 @@ def explain(policy: CompiledPolicy, facts: Facts, decision: Decision) -> Explana
     if facts.detector is not DetectorState.OK:
         because.append(f"the detector did not finish ({facts.detector.value.replace('_', ' ')})")
     if decision.level > found_level:
-        because.append(f"the caller asked for at least {decision.level.word}")
+        if facts.min_level is decision.level:
+            because.append(f"the caller asked for at least {decision.level.word}")
+        if facts.history_level is decision.level:
+            because.append(f"the conversation was {decision.level.word} before")
     else:
         because += _level_words(policy, facts, decision)
     return Explanation(decision, tuple(because), policy.source.audit)

@@ -62,6 +62,10 @@ def facts_of(policy: CompiledPolicy, record: AuditRecord, users: Mapping[str, st
             min_level=Level[record.min_level.upper()] if record.min_level else None,
             max_cost=record.max_cost,
             max_first_token=None if first_token is None else first_token / 1000,
+            minute=record.minute,
+            labels=tuple(record.labels),
+            history_level=Level[record.history_level.upper()] if record.history_level else None,
+            approved=bool(record.approval) and "approval" in record.because,
         )
     except (KeyError, ValueError) as problem:
         raise CannotRecompute(f"record {record.decision} holds an unknown word: {problem}") from problem

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import date
+from typing import TypeAlias
 
 from gateway.domain.decision import Action, Level
 from gateway.domain.money import NanoUsd
@@ -44,6 +45,10 @@ class Line:
     any_of: tuple[str, ...]
     all_of: tuple[str, ...]
     at_least: int
+
+
+LevelLines: TypeAlias = "tuple[tuple[Level, tuple[Line, ...]], ...]"
+"""The lines of each level that has any, the highest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +182,7 @@ class Policy:
     owner: str
     audit: bool
     data_types: tuple[DataType, ...]
-    levels: tuple[tuple[Level, tuple[Line, ...]], ...]
+    levels: LevelLines
     handling: tuple[Outcome, Outcome, Outcome, Outcome]
     limits: Limits
     unsure: tuple[tuple[str, Action], ...]

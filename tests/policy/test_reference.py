@@ -9,8 +9,11 @@ import pytest
 
 from gateway.domain.target import Target
 from gateway.policy import compile_policy, load
-from gateway.policy.cases import _EXPECT, _GIVEN, read_tests
-from gateway.policy.load import _HANDLING, _ROOT, _RULE, _THEN, _WAIVER, _WHEN
+from gateway.policy.cases import read_tests
+from gateway.policy.load import ROOT, RULE, WAIVER
+from gateway.policy.load_limits import CEILING, LIMITS, SCOPE
+from gateway.policy.load_outcome import HANDLING, THEN
+from gateway.policy.load_when import TIME, WHEN
 from gateway.policy.schema import UNSURE
 from gateway.policy.testing import run_tests
 
@@ -20,7 +23,7 @@ NESTED = ("detect", "confidence", "any_of", "all_of", "at_least", "when_spent", 
 
 
 @pytest.mark.parametrize(
-    "key", sorted({*_ROOT, *_RULE, *_WHEN, *_THEN, *_HANDLING, *_WAIVER, *UNSURE, *_GIVEN, *_EXPECT, *NESTED})
+    "key", sorted({*ROOT, *RULE, *WHEN, *THEN, *HANDLING, *WAIVER, *UNSURE, *LIMITS, *SCOPE, *CEILING, *TIME, *NESTED})
 )
 def test_every_key_is_described(key: str) -> None:
     """Each key of the language stands in the reference as code."""
