@@ -8,15 +8,20 @@ from gateway.policy.compile import CompiledLimits
 from gateway.policy.schema import Amounts
 
 
-def limits_of(limits: CompiledLimits, facts: Facts) -> Amounts:
-    """The limits for the caller and the model of these facts; each amount comes from the most specific scope that says
+def scopes_of(limits: CompiledLimits, facts: Facts) -> int:
+    """The mask of the scopes that the caller and the model of these facts are in."""
+    if not limits.scopes:
+        return 0
+    fitting = (1 << len(limits.scopes)) - 1
+    for getter, masks, everybody_else in limits.names:
+        fitting &= masks.get(getter(facts), everybody_else)
+    return fitting
+
+
+def limits_of(limits: CompiledLimits, fitting: int) -> Amounts:
+    """The limits for whoever is in the scopes of a mask; each amount comes from the most specific scope that says
     something of it."""
     default, ceiling = limits.default, limits.ceiling
-    fitting = 0
-    if limits.scopes:
-        fitting = (1 << len(limits.scopes)) - 1
-        for getter, masks, everybody_else in limits.names:
-            fitting &= masks.get(getter(facts), everybody_else)
     first_token, per_request, per_day = default.first_token, default.per_request, default.per_app_per_day
     if place := fitting & limits.first_token:
         first_token = limits.scopes[_lowest(place)].first_token

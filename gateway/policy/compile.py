@@ -7,11 +7,12 @@ rules there are. Everything that does not depend on a request is made here, once
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from operator import attrgetter
 
-from gateway.domain.decision import Facts, Hidden, Level, PolicyId, Reason
+from gateway.domain.decision import Decision, Facts, Hidden, Level, PolicyId, Reason
+from gateway.domain.target import Target
 from gateway.policy.effects import Effect, merge_hidden, of_answers, of_handling, of_rule, of_spent_budget, of_unsure
 from gateway.policy.hash import policy_hash
 from gateway.policy.schema import (
@@ -102,7 +103,8 @@ class CompiledLimits:
 
 @dataclass(frozen=True, slots=True)
 class CompiledPolicy:
-    """Made by `compile_policy` and never changed, so any number of threads may share it.
+    """Made by `compile_policy` and never changed, so any number of threads may share it; only `memo`, decisions that
+    were made before, grows.
 
     `always` are effects of the policy as a whole. `entities` gives, per entity, the (mask of a data type, least
     percent) pairs for which it counts; `hidden` what hiding a data type means, `hide_all` what hiding all does.
@@ -123,6 +125,9 @@ class CompiledPolicy:
     hidden: Mapping[str, tuple[Hidden, ...]]
     hide_all: tuple[Hidden, ...]
     limits: CompiledLimits
+    memo: dict[tuple[object, ...], tuple[Decision, tuple[Target, ...]]] = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
     @property
     def users(self) -> frozenset[str]:
