@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.domain.decision import BudgetState, Decision, Facts, Level
+from gateway.domain.decision import BudgetState, Decision, Facts, Gate, Level
 from gateway.domain.finding import DetectorState, Found
 from gateway.domain.money import NanoUsd
 from gateway.policy import compile_policy, evaluate, load
@@ -39,10 +39,19 @@ _WHEN = _part(
     app=_some(_APPS),
     group=_some(_GROUPS),
     level=st.one_of(_some(_LEVELS), st.sampled_from(_LEVELS).map(lambda word: f"{word} or higher")),
-    contains=_some(_TYPES),
+    contains=st.one_of(
+        _some(_TYPES),
+        st.fixed_dictionaries({"any_of": _some(_TYPES), "at_least": st.integers(1, 6)}),
+        st.fixed_dictionaries({"all_of": _some(_TYPES), "at_least": st.integers(1, 3)}),
+    ),
     prompt_tokens=st.sampled_from(["over 10", "over 4000"]),
+    declared=_some(("patient", "draft")),
+    time=st.fixed_dictionaries(
+        {"hours": st.sampled_from(["08:00-18:00", "22:00-06:00"]), "zone": st.sampled_from(["UTC", "Asia/Tokyo"])},
+        optional={"days": st.sampled_from(["mon-fri", ["sat", "sun"]])},
+    ),
 )
-_THEN = _part(
+_ASKED = _part(
     action=st.sampled_from(["redact", "local_only", "require_approval", "block"]),
     regions=_some(_REGIONS),
     provider_must_have=_some(("baa", "iso")),
@@ -50,7 +59,26 @@ _THEN = _part(
     first_token=st.sampled_from(["1s", "10s"]),
     redact=_some(_TYPES),
     tell_user=st.sampled_from(["No.", "Sorry."]),
+    hide_in_answers=_some(_TYPES),
+    notify=_some(("privacy", "security")),
+    retain_days=st.integers(1, 90),
+    log_content=st.sampled_from(["never", "encrypted"]),
 )
+_THEN = _ASKED.map(lambda then: {**then, "approvers": ["legal"]} if then.get("action") == "require_approval" else then)
+_AMOUNTS = _part(per_request=st.sampled_from(["0.01 USD", "0.2 USD"]), per_app_per_day=st.just("7 USD"))
+_LIMITS = st.fixed_dictionaries(
+    {},
+    optional={
+        "cost": _AMOUNTS,
+        "scopes": st.lists(
+            st.fixed_dictionaries({"for": st.sampled_from([{"app": "batch"}, {"tenant": "acme"}]), "cost": _AMOUNTS}),
+            min_size=1,
+            max_size=2,
+            unique_by=lambda scope: str(scope["for"]),
+        ),
+        "ceiling": st.just({"cost": {"per_request": "0.5 USD"}}),
+    },
+).filter(bool)
 _MODE = st.sampled_from([{}, {}, {}, {"mode": "audit", "until": "2026-09-01"}])
 
 
@@ -92,6 +120,10 @@ _FACTS = st.builds(
     min_level=st.one_of(st.none(), st.sampled_from(Level)),
     max_cost=st.one_of(st.none(), st.sampled_from([NanoUsd(0), NanoUsd(10**8)])),
     max_first_token=st.one_of(st.none(), st.sampled_from([0.5, 100.0])),
+    minute=st.integers(0, 1439),
+    labels=st.sampled_from([(), ("patient",), ("draft", "other")]),
+    history_level=st.one_of(st.none(), st.sampled_from(Level)),
+    approved=st.booleans(),
 )
 _REQUESTS = st.lists(_FACTS, min_size=1, max_size=10)
 _MODES = st.sampled_from(["enforce", "enforce", "audit"])
@@ -114,6 +146,13 @@ def no_looser(tight: Decision, loose: Decision) -> bool:
         and _at_most(tight.first_token, loose.first_token)
         and _at_most(tight.day_limit, loose.day_limit)
         and tight.permitted <= loose.permitted
+        and set(tight.notify) >= set(loose.notify)
+        and tight.log_content >= loose.log_content
+        and _at_most(tight.retain_days, loose.retain_days)
+        and (
+            tight.gate == Gate.BLOCK
+            or all(tight.hides_in_answer(hidden.entity, hidden.percent) for hidden in loose.hide_in_answers)
+        )
         and (not leaves or all(tight.hides(hidden.entity, hidden.percent) for hidden in loose.redact))
     )
 
@@ -156,15 +195,39 @@ def test_adding_findings_never_lowers_the_level(request: Facts, more: tuple[Foun
 
 
 @few
-@given(rules=_rules(), requests=_REQUESTS, mode=_MODES)
-def test_evaluate_is_deterministic(rules: list[dict[str, Any]], requests: list[Facts], mode: str) -> None:
-    """The same policy, compiled twice, decides the same about the same facts, again and again."""
-    first = compiled(rules=rules, mode=mode)
-    second = compile_policy(first.source)
+@given(rules=_rules(), requests=_REQUESTS, mode=_MODES, limits=_LIMITS)
+def test_what_was_decided_before_changes_nothing(
+    rules: list[dict[str, Any]], requests: list[Facts], mode: str, limits: dict[str, Any]
+) -> None:
+    """A policy that has decided about other requests decides as one that was compiled just now, again and again."""
+    used = compiled(rules=rules, mode=mode, limits=limits)
     for request in requests:
-        decision = evaluate(first, request, TARGETS)
-        assert evaluate(first, request, TARGETS) == decision
-        assert evaluate(second, request, TARGETS) == decision
+        evaluate(used, request, TARGETS)
+    for request in requests:
+        decision = evaluate(compile_policy(used.source), request, TARGETS)
+        assert evaluate(used, request, TARGETS) == decision
+        assert evaluate(used, request, TARGETS[:2]) == evaluate(compile_policy(used.source), request, TARGETS[:2])
+
+
+@few
+@given(rules=_rules(), requests=_REQUESTS, limits=_LIMITS)
+def test_nobody_exceeds_the_ceiling(rules: list[dict[str, Any]], requests: list[Facts], limits: dict[str, Any]) -> None:
+    """Whatever scopes and rules say, no request may cost more than the ceiling."""
+    policy = compiled(rules=rules, limits={**limits, "ceiling": {"cost": {"per_request": "0.5 USD"}}})
+    for request in requests:
+        assert _at_most(evaluate(policy, request, TARGETS).cost_cap, 5 * 10**8)
+
+
+@few
+@given(rules=_rules(), requests=_REQUESTS, mode=_MODES)
+def test_a_rule_twice_is_a_rule_once(rules: list[dict[str, Any]], requests: list[Facts], mode: str) -> None:
+    """A second rule that says the same under another id changes nothing but the reasons."""
+    doubled = [*rules, *({**body, "id": f"again-{body['id']}"} for body in rules)]
+    once, twice = compiled(rules=rules, mode=mode), compiled(rules=doubled, mode=mode)
+    for request in requests:
+        first, second = evaluate(once, request, TARGETS), evaluate(twice, request, TARGETS)
+        assert no_looser(first, second)
+        assert no_looser(second, first)
 
 
 @few
