@@ -63,13 +63,33 @@ _BEFORE_CUES = ("age", "turn", "alter", "gé", "gee", "edad", "età", "leeftijd"
 _OLDEST = 120
 
 
+_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+_ONES = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+_TEENS = (
+    *("ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"),
+    *("a hundred", "one hundred"),
+)
+_IN_WORDS = re.compile(
+    rf"(?<![\w-])(?:(?:{'|'.join(_TENS)})(?:[ -](?:{'|'.join(_ONES)}))?|{'|'.join(_TEENS)}|{'|'.join(_ONES)})"
+    r"(?=[ -]years?[ -](?:old|of age)\b|[ -]months?[ -]old\b)",
+    re.IGNORECASE,
+)
+
+
 class AgeRecognizer(TextRecognizer):
-    """Ages in years, in eight languages: the number alone, where the words around say that it is an age."""
+    """Ages in years, in eight languages: the number alone, where the words around say that it is an age. In English
+    also ages that are written out."""
 
     ENTITY = "AGE"
-    MIN_DIGITS = 1
 
     def hits(self, text: str) -> Iterator[Hit]:
+        if "year" in text or "month" in text or "YEAR" in text:
+            for match in _IN_WORDS.finditer(text):
+                yield match.start(), match.end(), 0.8
+        if _NUMBER.search(text):
+            yield from self._numbers(text)
+
+    def _numbers(self, text: str) -> Iterator[Hit]:
         lower = text.lower()
         # Which of the three ways of saying it can be in this text at all?
         behind = any(cue in lower for cue in _BEHIND_CUES)

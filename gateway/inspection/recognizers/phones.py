@@ -72,6 +72,13 @@ class PhoneRecognizer(TextRecognizer):
     )
     _NORTH_AMERICA = re.compile(r"(?:1[ .-]{0,3})?\(?[0-9]{3}\)?[ .\-/]{0,3}[0-9]{3}[ .-]{0,3}[0-9]{4}")
     _GROUPS = re.compile(r"[0-9]+")
+    # "number" alone is not enough: orders and accounts have numbers too.
+    _CALLED = re.compile(
+        r"(?<!\w)(?:phone|tel(?!l)|m[oó]v[ie]l|mobile|celular|cell(?:phone|ulare)?\b|handy\b|gsm\b|kom[oó]rk|whats"
+        r"|sms\b|ll[aá]m|chiam|(?:za)?dzwo|appel(?:le|ez)|call (?:me|us|him|her|them)|dial|rufnummer|anruf)"
+        r"[^0-9\n]{0,40}\Z",
+        re.IGNORECASE,
+    )
 
     def hits(self, text: str) -> Iterator[Hit]:
         for match in self._CANDIDATE.finditer(text):
@@ -81,8 +88,18 @@ class PhoneRecognizer(TextRecognizer):
             if text[start - 1 : start] == "(" and ")" in match.group():
                 start -= 1
             score = self._score(text[start:end])
+            if score < 0.5 and text[start:end].isdigit() and self._said(text, start, end):
+                score = 0.6
             if score:
                 yield start, end, score
+
+    def _said(self, text: str, start: int, end: int) -> bool:
+        """Bare digits of a plan without a trunk prefix (Spain, Poland, Italy …), behind a word for calling."""
+        return (
+            9 <= end - start <= 11
+            and self._CALLED.search(text, max(0, start - 60), start) is not None
+            and valid_without_trunk(text[start:end])
+        )
 
     def _score(self, candidate: str) -> float:
         digits = _NOT_DIGIT.sub("", candidate)

@@ -16,6 +16,26 @@ def dates(text: str) -> dict[str, tuple[str, float]]:
 
 
 @pytest.mark.parametrize(
+    ("text", "age"),
+    [
+        ("She is forty-three years old.", "forty-three"),
+        ("a Nineteen-year-old student", "Nineteen"),
+        ("my seven year old son", "seven"),
+        ("eighty years of age", "eighty"),
+    ],
+)
+def test_ages_in_words(text: str, age: str) -> None:
+    """An age that is written out in English is found."""
+    assert [text[start:end] for start, end, _ in AGES.hits(text)] == [age]
+
+
+@pytest.mark.parametrize("text", ["after twenty years of service", "a two-year plan", "someone years older", "3 years"])
+def test_years_alone_are_no_age(text: str) -> None:
+    """A number of years that is nobody's age is left alone."""
+    assert list(AGES.hits(text)) == []
+
+
+@pytest.mark.parametrize(
     "text",
     [
         *(

@@ -85,6 +85,30 @@ def test_phones_in_their_surroundings(text: str, phone: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "phone"),
+    [
+        ("Llámame al 612345678 por favor", "612345678"),
+        ("móvil: 612345678", "612345678"),
+        ("o meu telemóvel é o 912345678", "912345678"),
+        ("il mio cellulare: 3471234567", "3471234567"),
+        ("proszę dzwonić 601234567", "601234567"),
+        ("numer telefonu 601234567", "601234567"),
+    ],
+)
+def test_bare_digits_behind_a_word_for_calling(text: str, phone: str) -> None:
+    """Where numbers have no leading zero, bare digits count behind a word that says what they are."""
+    assert hits(PHONES, text) == [(phone, 0.6)]
+
+
+@pytest.mark.parametrize(
+    "text", ["pedido 612345678", "numer zamówienia 601234567", "invoice 912345678", "I tell 612345678"]
+)
+def test_bare_digits_behind_another_word(text: str) -> None:
+    """A number of an order is no phone number, though it could be one."""
+    assert hits(PHONES, text) == []
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "2024-01-15 10:30",
