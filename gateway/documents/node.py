@@ -8,6 +8,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, TypeAlias
 
+from gateway.documents.characters import hidden_in_name
 from gateway.documents.problems import Problems, nearest
 from gateway.domain.money import NanoUsd, usd
 
@@ -25,7 +26,7 @@ _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,63}")
 class Node:
     """A value in a file. `kind` is one of mapping, list, text, integer, number, boolean, nothing."""
 
-    __slots__ = ("_entries", "_items", "_present", "_value", "column", "kind", "line", "problems")
+    __slots__ = ("_entries", "_folded", "_items", "_present", "_value", "column", "kind", "line", "problems")
 
     def __init__(self, problems: Problems, kind: str, line: int, column: int, value: Scalar = None) -> None:
         self.problems = problems
@@ -36,6 +37,7 @@ class Node:
         self._items: list[Node] = []
         self._entries: list[tuple[Node, Node]] = []
         self._present = True
+        self._folded = False  # a text without quotes that goes on in the next line
 
     def fail(self, message: str, suggestion: str = "") -> None:
         """Report a problem at this place. Says nothing for a value that is missing: that was reported already."""
@@ -56,6 +58,7 @@ class Node:
         """
         known: dict[str, Node] = {}
         if self._is("mapping", allow_empty):
+            meant: set[str] = set()
             for key, value in self._entries:
                 name = str(key._value)
                 if name in allowed:
@@ -63,7 +66,9 @@ class Node:
                 else:
                     close = nearest(name, allowed)
                     key.fail(f"unknown key '{name}'" + ("" if close else f" (known: {', '.join(allowed)})"), close)
-            missing = [name for name in required if name not in known]
+                    meant.add(close)
+            # A required key that is there with a slip in it is one problem, not two.
+            missing = [name for name in required if name not in known and name not in meant]
             if missing and self._entries:
                 self.fail(f"missing {'keys' if len(missing) > 1 else 'key'} {', '.join(map(repr, missing))}")
         for name in required:
@@ -140,16 +145,25 @@ class Node:
     def located_texts(self, allow_empty: bool = False) -> list[tuple[Node, str]]:
         """As `text_or_list`, each text with its place, for checks that follow."""
         if self.kind != "list":
-            text = self.text()
+            text = self._name()
             return [(self, text)] if text else []
         seen: dict[str, Node] = {}
         for item in self.sequence(allow_empty):
-            text = item.text()
+            text = item._name()
             if text in seen:
                 item.fail(f"'{text}' is listed twice")
             elif text:
                 seen[text] = item
         return [(node, text) for text, node in seen.items()]
+
+    def _name(self) -> str:
+        """A text that stands for something by being the same, letter by letter."""
+        text = self.text()
+        if text and (message := hidden_in_name(text)):
+            self.fail(message)
+        elif text and self._folded:
+            self.fail(f"'{text}' goes over several lines: write it in one, or put a '-' before each item of a list")
+        return text
 
     def money(self) -> NanoUsd:
         """An amount such as ``0.05 USD``, in nano-dollars."""

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
+from gateway.documents.characters import odd
 from gateway.domain.errors import ConfigurationError
 
 _SHOWN = 100
+_MOST = 100
+"""Problems that are told one by one: who mends these has mended the rest, or most of it."""
+_LONG = re.compile(r"(?<![^\s(])'([^'\n]{60})[^'\n]{20,}'(?!\w)")
+_QUOTED = re.compile(r"'([^'\n]+)'")
+_BREAK = re.compile(r"\r\n|\r|\n")
 
 
 class Place(Protocol):
@@ -33,15 +40,13 @@ class Problem:
     def render(self) -> str:
         """``file:line:column: message``, then the line with a caret below the place."""
         hint = f"; did you mean '{self.suggestion}'?" if self.suggestion else ""
-        head = f"{self.file}:{self.line}:{self.column}: {self.message}{hint}"
+        head = _safe(f"{self.file}:{self.line}:{self.column}: {self.message}{hint}")
         if not self.source_line:
             return head
-        # A long line is shown from just before the place; every character takes one column, and none of them can
-        # steer a terminal.
+        # A long line is shown from just before the place; every character takes one column.
         start = max(0, self.column - 1 - _SHOWN // 2) if len(self.source_line) > _SHOWN else 0
         part = self.source_line[start : start + _SHOWN]
-        shown = "".join(character if character.isprintable() else " " for character in part)
-        return f"{head}\n    {shown}\n    {' ' * (self.column - 1 - start)}^"
+        return f"{head}\n    {_safe(part)}\n    {' ' * (self.column - 1 - start)}^"
 
 
 class DocumentError(ConfigurationError):
@@ -49,7 +54,9 @@ class DocumentError(ConfigurationError):
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(sorted(set(problems)))
-        super().__init__("\n".join(problem.render() for problem in self.problems))
+        more = len(self.problems) - _MOST
+        rest = [f"and {more} more {'problem' if more == 1 else 'problems'} in this file"] if more > 0 else []
+        super().__init__("\n".join([*(problem.render() for problem in self.problems[:_MOST]), *rest]))
 
 
 class Problems:
@@ -59,11 +66,14 @@ class Problems:
         self.file = file
         self.found: list[Problem] = []
         self.warnings: list[Problem] = []
-        self._lines = text.split("\n")
+        self._lines = _BREAK.split(text)
 
     def at(self, line: int, column: int, message: str, suggestion: str = "") -> Problem:
-        source = self._lines[line - 1].rstrip("\r") if 0 < line <= len(self._lines) else ""
-        return Problem(self.file, line, column, message, suggestion, source)
+        source = self._lines[line - 1] if 0 < line <= len(self._lines) else ""
+        words = _LONG.sub(r"'\1…'", message)
+        if suggestion.isascii() and suggestion and (quoted := _QUOTED.search(message)) and (note := odd(quoted[1])):
+            words = f"{words} ({note})"  # the two may look the same
+        return Problem(self.file, line, column, words, suggestion, source)
 
     def add(self, place: Place, message: str, suggestion: str = "") -> None:
         self.found.append(self.at(place.line, place.column, message, suggestion))
@@ -75,6 +85,11 @@ class Problems:
         """Raise `DocumentError` if anything is wrong."""
         if self.found:
             raise DocumentError(self.found)
+
+
+def _safe(text: str) -> str:
+    """Nothing in it can steer a terminal."""
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -10,6 +10,8 @@ from typing import Any
 
 from ruamel.yaml import YAML, error, events
 
+from gateway.documents.characters import hidden_in, hidden_in_name, invisible
+from gateway.documents.faults import in_words
 from gateway.documents.node import Node, Scalar
 from gateway.documents.problems import DocumentError, Problem, Problems
 from gateway.domain.errors import ConfigurationError
@@ -22,8 +24,9 @@ _INTEGER = re.compile(r"[-+]?[0-9]{1,18}")
 _BASED = re.compile(r"0o[0-7]{1,20}|0x[0-9a-fA-F]{1,15}")
 _NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]{1,2})?")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
-# Line breaks that editors do not show as such, and characters that reorder what is shown (CVE-2021-42574).
-_DECEPTIVE = re.compile("[\u0085\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+# Above U+10FFFF there are none.
+_NO_CHARACTER = re.compile(r"\\U(?!000|0010)[0-9a-fA-F]{8}")
+_BREAK = re.compile(r"\r\n|\r|\n")
 
 
 def read(path: Path, name: str = "") -> Node:
@@ -54,22 +57,21 @@ def parse(source: str | bytes, name: str) -> Node:
         line = data.count(b"\n", 0, problem.start) + 1
         raise DocumentError([Problem(name, line, 1, "the file is not UTF-8 text")]) from problem
     problems = Problems(name, text)
-    for match in _DECEPTIVE.finditer(text):
-        line, column = _position(text, match.start())
-        message = f"the invisible character U+{ord(match[0]):04X} is not allowed: it changes how the file looks"
-        problems.found.append(problems.at(line, column, message))
+    for offset, message in invisible(text):
+        problems.found.append(problems.at(*_position(text, offset), message))
     problems.check()
     try:
         return _Builder(problems).build(_events(text))
     except error.MarkedYAMLError as problem:
-        mark = problem.problem_mark or problem.context_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        words = ", ".join(filter(None, (problem.context, problem.problem)))
-        raise DocumentError([*problems.found, problems.at(line, column, f"not YAML: {words}")]) from problem
+        raise DocumentError([*problems.found, problems.at(*in_words(problem))]) from problem
     except error.YAMLError as problem:  # ruamel's ReaderError, which has a position but no mark
-        line, column = _position(text, getattr(problem, "position", 0))
-        message = "a control character is not allowed"
-        raise DocumentError([*problems.found, problems.at(line, column, message)]) from problem
+        place = _position(text, getattr(problem, "position", 0))
+        found = problems.at(*place, "a control character is not allowed")
+        raise DocumentError([*problems.found, found]) from problem
+    except ValueError as problem:  # an escape for a character that there is not, which ruamel hands to chr() as it is
+        place = _position(text, match.start() if (match := _NO_CHARACTER.search(text)) else 0)
+        found = problems.at(*place, "not YAML: there is no character with this number")
+        raise DocumentError([*problems.found, found]) from problem
 
 
 def _events(text: str) -> Iterator[Any]:
@@ -79,7 +81,11 @@ def _events(text: str) -> Iterator[Any]:
 
 
 def _position(text: str, offset: int) -> tuple[int, int]:
-    return text.count("\n", 0, offset) + 1, offset - (text.rfind("\n", 0, offset) + 1) + 1
+    """Line and column, both from 1; lines end as YAML says, also with a carriage return alone."""
+    line, start = 1, 0
+    for match in _BREAK.finditer(text, 0, offset):
+        line, start = line + 1, match.end()
+    return line, offset - start + 1
 
 
 class _Builder:
@@ -89,7 +95,7 @@ class _Builder:
         self._problems = problems
         self._open: list[Node] = []
         self._keys: list[Node | None] = []  # per open mapping, the key that waits for its value
-        self._names: list[set[str]] = []  # per open mapping, the names it has
+        self._names: list[dict[str, int]] = []  # per open mapping, the names it has with their lines
         self._root: Node | None = None
 
     def build(self, stream: Iterator[Any]) -> Node:
@@ -122,7 +128,7 @@ class _Builder:
         if node.kind in ("mapping", "list"):
             self._open.append(node)
             self._keys.append(None)
-            self._names.append(set())
+            self._names.append({})
             if len(self._open) > MAX_DEPTH:
                 raise DocumentError([self._problems.at(node.line, node.column, "nested too deeply")])
 
@@ -134,6 +140,8 @@ class _Builder:
             return Node(self._problems, "list", line, column)
         if isinstance(event, events.AliasEvent):
             return Node(self._problems, "nothing", line, column)
+        if message := hidden_in(event.value):
+            self._fail(event, message)
         plain = event.implicit[0] and not event.style
         kind, value = _resolve(event.value) if plain else ("text", event.value)
         if kind == "nothing" and not event.value and self._open:  # YAML puts nothing at the start of what follows
@@ -142,7 +150,9 @@ class _Builder:
         if kind == "not finite":
             self._fail(event, f"'{event.value}' is not a number that can be used")
             kind, value = "number", Decimal(0)
-        return Node(self._problems, kind, line, column, value)
+        node = Node(self._problems, kind, line, column, value)
+        node._folded = bool(plain) and event.end_mark.line > event.start_mark.line
+        return node
 
     def _attach(self, node: Node) -> None:
         if not self._open:
@@ -163,9 +173,11 @@ class _Builder:
         elif key._value == "<<":
             key.fail("merge keys ('<<') are not allowed; repeat the values")
         elif (name := str(key._value)) in self._names[-1]:
-            key.fail(f"duplicate key '{name}'")
+            key.fail(f"duplicate key '{name}': it stands in line {self._names[-1][name]} already")
+        elif message := hidden_in_name(name):
+            key.fail(message)
         else:
-            self._names[-1].add(name)
+            self._names[-1][name] = key.line
             parent._entries.append((key, value))
 
     def _fail(self, event: Any, message: str) -> None:

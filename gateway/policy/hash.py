@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from datetime import date
 from enum import Enum
+from functools import cache
+from typing import Any
 
 from gateway.domain.tree import Json
 from gateway.policy.schema import SCHEMA, Policy
@@ -29,20 +31,27 @@ def canonical(policy: Policy) -> bytes:
 
 
 def _plain(value: object) -> Json:
-    if is_dataclass(value):
+    kind = type(value)
+    if kind is str or kind is int or kind is bool or kind is float or value is None:
+        return value  # type: ignore[return-value]  # mypy does not narrow by the exact type
+    if kind is tuple:
+        return [_plain(item) for item in value]  # type: ignore[attr-defined]
+    if is_dataclass(kind):
         return {
-            field.name: _plain(item)
-            for field in fields(value)
-            if (item := getattr(value, field.name)) != field.default or "added" not in field.metadata
+            name: _plain(item)
+            for name, default, left_out in _members(kind)
+            if (item := getattr(value, name)) != default or not left_out
         }
     if isinstance(value, Enum):
         return value.name.lower()
     if isinstance(value, date):
         return value.isoformat()
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    raise TypeError(f"a policy cannot hold a {type(value).__name__}")
+    raise TypeError(f"a policy cannot hold a {kind.__name__}")
+
+
+@cache
+def _members(kind: Any) -> tuple[tuple[str, object, bool], ...]:
+    """Name and default of each field, and whether it is left out at its default."""
+    return tuple((field.name, field.default, "added" in field.metadata) for field in fields(kind))

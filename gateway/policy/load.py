@@ -106,6 +106,7 @@ class _Loader:
             fields["schema"].fail(f"this version reads schema {SCHEMA}")
         if "extends" in fields:
             self.parent = self.names.surroundings.parent_of(fields["extends"])
+            self.names.region_sets = dict(self.parent.region_sets) if self.parent else {}
         if "region_sets" in fields:
             self._region_sets(fields["region_sets"])
         self.names.types = dict.fromkeys(kind.name for kind in self.parent.data_types) if self.parent else {}
@@ -129,6 +130,7 @@ class _Loader:
             if "answers" in fields
             else (),
             tenants=self._tenants(fields["for"]) if "for" in fields else (),
+            region_sets=tuple(sorted(self.names.region_sets.items())),
         )
 
     def _tenants(self, node: Node) -> tuple[str, ...]:
@@ -140,7 +142,8 @@ class _Loader:
             name = key.text()
             regions = value.text_or_list()
             self.names.places["region set", name] = key
-            self.names.region_sets[name] = regions
+            if self.names.region_sets.setdefault(name, tuple(sorted(regions))) != tuple(sorted(regions)):
+                key.fail(f"the policy that this one extends gives '{name}' another meaning")
         for key, value in node.items():
             for place, region in value.located_texts():
                 if region in self.names.region_sets and region != key.text():

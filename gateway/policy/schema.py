@@ -175,6 +175,7 @@ class Policy:
 
     `handling` has all four levels, lowest first; `unsure` all of `UNSURE`, each local_only or block. `answers` holds
     the data types to hide in every answer. `tenants` are those that the policy is for; empty means everybody.
+    `region_sets` are kept for what speaks of the policy: in the policy itself they are written out.
     """
 
     name: str
@@ -190,3 +191,4 @@ class Policy:
     waivers: tuple[Waiver, ...]
     answers: tuple[str, ...] = field(default=(), metadata=ADDED)
     tenants: tuple[str, ...] = field(default=(), metadata=ADDED)
+    region_sets: tuple[tuple[str, tuple[str, ...]], ...] = field(default=(), metadata=ADDED)

@@ -1,4 +1,4 @@
-"""Hot reload: the policy file is looked at again and again, and a changed one takes over if it is good. A bad one
+"""Hot reload: the policy files are looked at again and again, and changed ones take over if all are good. A bad one
 changes nothing."""
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ async def watch(
     loaded: Callable[[PolicyId], None],
     refused: Callable[[ConfigurationError], None],
 ) -> None:
-    """Reload at each change of the store's file, until cancelled. `loaded` is called with a policy that took over,
-    `refused` with what is wrong with one that did not.
+    """Reload at each change of the store's files, until cancelled. `loaded` is called when another policy came into
+    force for anybody, with the one of everybody; `refused` with what is wrong with files that did not take over.
 
-    What the file holds is compared, a read of some kilobytes off the event loop. The notices of the operating system
+    What the files hold is compared, a read of some kilobytes off the event loop. The notices of the operating system
     would be quicker, but they do not come for files on network drives and in some containers, nor when a link on the
     way to the file is pointed elsewhere, which is how configuration maps are updated.
     """
@@ -37,18 +37,18 @@ async def watch(
         if not await _changed(store):
             await asyncio.sleep(LOOK_EVERY)
             continue
-        before = store.current.id.hash
+        before = store.hash
         try:
             identity = await asyncio.to_thread(store.reload)
         except ConfigurationError as problem:
             refused(problem)
         else:
-            if identity.hash != before:
+            if store.hash != before:
                 loaded(identity)
 
 
 async def _changed(store: PolicyStore) -> bool:
-    """Does the file hold something else than at the last load? Returns when that does not change any more."""
+    """Do the files hold something else than at the last load? Returns when that does not change any more."""
     holds = await asyncio.to_thread(store.look)
     for _ in range(_MOST_LOOKS):
         if holds == store.seen:

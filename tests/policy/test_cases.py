@@ -129,7 +129,7 @@ def test_targets_may_come_from_the_settings(tmp_path: Path) -> None:
 def test_a_bad_test_file_is_told_all_that_is_wrong(tmp_path: Path) -> None:
     """Problems of a test file come at once too; a key of a later language is not silently skipped."""
     text = HEAD.replace("cloud-eu", "local") + (
-        "guarantees: []\n"
+        "guarantee: []\n"
         "tests:\n"
         "  - {name: n, given: {ap: x}, expect: {level: secret}}\n"
         "  - {name: n, expect: {send_to: local}}\n"
@@ -139,7 +139,7 @@ def test_a_bad_test_file_is_told_all_that_is_wrong(tmp_path: Path) -> None:
         parsed(tmp_path, text)
     assert [(problem.line, problem.message) for problem in caught.value.problems] == [
         (5, "two targets have the id 'local'"),
-        (6, "unknown key 'guarantees' (known: policy, targets, as_of, tests)"),
+        (6, "unknown key 'guarantee'"),
         (8, "unknown key 'ap'"),
         (8, "'secret' is not one of public, internal, confidential, restricted"),
         (9, "two tests have the name 'n'"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,7 +13,8 @@ import pytest
 
 from gateway.domain.decision import PolicyId
 from gateway.domain.errors import ConfigurationError
-from gateway.policy import CompiledPolicy, PolicyStore, compile_policy, load
+from gateway.policy import CompiledPolicy, PolicyStore, compile_policy
+from gateway.policy.archive import load_archived
 from gateway.policy.schema import Policy
 from gateway.policy.watch import watch
 from support.policies import document
@@ -120,7 +122,7 @@ async def test_a_file_that_grows_is_waited_for(tmp_path: Path, monkeypatch: pyte
 
 
 def test_the_archive_holds_what_was_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The bytes that were read are kept under their hash, before they decide and whatever the file holds by then."""
+    """What was read is kept under its hash, before it decides and whatever the file holds by then."""
     path = tmp_path / "policy.yaml"
     path.write_text(text(1))
     archive = tmp_path / "state" / "policies"
@@ -135,9 +137,9 @@ def test_the_archive_holds_what_was_loaded(tmp_path: Path, monkeypatch: pytest.M
     store.reload()
     with pytest.raises(ConfigurationError):
         store.reload()
-    assert sorted(kept.read_text() for kept in archive.iterdir()) == [text(1), text(2)]
-    for kept in archive.iterdir():
-        assert compile_policy(load(kept)[0]).id.hash == kept.stem
+    kept = sorted(path.stem for path in archive.glob("*.json"))
+    assert sorted(load_archived(archive, hash).id.version for hash in kept) == [1, 2]
+    assert sorted((archive / "sources" / hash / "policy.yaml").read_text() for hash in kept) == [text(1), text(2)]
     assert archive.stat().st_mode & 0o777 == 0o700
     assert archive.parent.stat().st_mode & 0o777 == 0o700
 
@@ -148,9 +150,7 @@ def test_a_policy_that_cannot_be_archived_does_not_decide(tmp_path: Path) -> Non
     path.write_text(text(1))
     archive = tmp_path / "state"
     store = PolicyStore(path, archive=archive)
-    for kept in archive.iterdir():
-        kept.unlink()
-    archive.rmdir()
+    shutil.rmtree(archive)
     archive.write_text("in the way")
     path.write_text(text(2))
     with pytest.raises(ConfigurationError, match=r"cannot be written"):
@@ -158,3 +158,38 @@ def test_a_policy_that_cannot_be_archived_does_not_decide(tmp_path: Path) -> Non
     assert store.current.id.version == 1
     with pytest.raises(ConfigurationError, match=r"cannot be written"):
         PolicyStore(path, archive=archive)
+
+
+@pytest.mark.anyio
+async def test_every_file_of_a_folder_is_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that changes, comes or goes for one tenant only is told, although everybody's policy stays."""
+    folder = tmp_path / "policies"
+    folder.mkdir()
+    monkeypatch.setattr("gateway.policy.watch.LOOK_EVERY", 0.02)
+    monkeypatch.setattr("gateway.policy.watch.SETTLED_AFTER", 0.02)
+    lab = {"for": {"tenant": ["lab"]}, "policy": "lab"}
+    (folder / "all.yaml").write_text(text(1))
+    seen = Watching(folder)
+    hashes: list[str] = []
+
+    def loaded(identity: PolicyId) -> None:
+        hashes.append(seen.store.for_tenant("lab").id.name)
+
+    async with anyio.create_task_group() as tasks:
+
+        async def run() -> None:
+            await watch(seen.store, loaded=loaded, refused=seen.was_refused)
+
+        tasks.start_soon(run)
+        (folder / "lab.yaml").write_text(json.dumps(document(**lab)))
+        await seen.until(lambda: hashes == ["acme+lab"])
+        (folder / "lab.yaml").write_text("schema: 1\n")
+        await seen.until(lambda: len(seen.refused) == 1)
+        assert seen.store.for_tenant("lab").id.name == "acme+lab"
+        (folder / "lab.yaml").unlink()
+        await seen.until(lambda: hashes == ["acme+lab", "acme"])
+        (folder / "all.yaml").unlink()
+        await seen.until(lambda: len(seen.refused) == 2)
+        assert "the folder holds no policy" in seen.refused[1]
+        assert seen.store.current.id.version == 1
+        tasks.cancel_scope.cancel()

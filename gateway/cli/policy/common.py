@@ -27,7 +27,7 @@ GUARANTEE_BROKEN = 5
 LOOSER = 6
 
 FILE = click.Path(path_type=Path, dir_okay=False)
-_EXAMPLES = (
+EXAMPLES = (
     simple_target("local", Zone.LOCAL, "on-premises"),
     simple_target("cloud-eu", Zone.CLOUD, "EU"),
     simple_target("cloud-us", Zone.CLOUD, "US"),
@@ -101,6 +101,6 @@ def targets(ctx: click.Context, named: Path | None, tools: PolicyTools) -> tuple
     path = named or (common.config if common else None) or (DEFAULT_CONFIG if DEFAULT_CONFIG.exists() else None)
     if path is None:
         click.echo("The targets below are examples; name a file with your own by --targets.", err=True)
-        return _EXAMPLES
+        return EXAMPLES
     listed = read_targets(path)
     return tools.targets_of(path) if listed is None else listed

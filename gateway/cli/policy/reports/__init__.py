@@ -1,0 +1,1 @@
+"""Reports of the analysis: what was found, as values, and the formats that print them."""
