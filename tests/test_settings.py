@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from pathlib import Path
 
 import pytest
 
+from gateway.compose import targets_of
 from gateway.documents import DocumentError
 from gateway.domain.errors import ConfigurationError
 from gateway.domain.money import Price
 from gateway.domain.target import Route, Zone
 from gateway.settings import (
+    ChannelSettings,
+    ConversationSettings,
     InspectionSettings,
+    KnownNames,
+    LabelTerms,
     LlamaCppSettings,
     OpenAISettings,
     ServerSettings,
@@ -294,3 +300,137 @@ def test_the_command_line_overrides(tmp_path: Path) -> None:
     listening = plain.listening("0.0.0.0", 0)
     assert (listening.server.host, listening.server.port, listening.server.drain) == ("0.0.0.0", 0, 30.0)
     assert listening.targets == plain.targets
+
+
+def test_labels_with_evidence_and_a_last_day(tmp_path: Path) -> None:
+    """A label is a word, or says where its evidence is and until when it holds; the targets for the policy follow."""
+    terms = "{name: baa, evidence: 'contract 2026-14, signed 2026-02-01', expires: 2027-01-31}"
+    labels = f"[zero-retention, {terms}, {{name: eu, evidence: annex B}}]"
+    more = f"    labels: {labels}\n    price: {{input: 1 USD, output: 1 USD}}\n"
+    text = LEAST.replace("models:", f"{CLOUD}{more}models:")
+    target = settings(tmp_path, text).targets[1]
+    assert target.labels == {"zero-retention", "eu"}
+    assert target.label_terms == (
+        LabelTerms("baa", "contract 2026-14, signed 2026-02-01", date(2027, 1, 31)),
+        LabelTerms("eu", "annex B", None),
+    )
+    assert target.expiring == (("baa", date(2027, 1, 31)),)
+    declared = targets_of(tmp_path / "bailiwick.yaml")[1]
+    assert declared.labels_on(date(2027, 1, 31)) == {"zero-retention", "eu", "baa"}
+    assert declared.labels_on(date(2027, 2, 1)) == {"zero-retention", "eu"}
+    for alone in ("baa", "[baa]"):
+        text = LEAST.replace("models:", CLOUD + f"    labels: {alone}\nmodels:")
+        assert settings(tmp_path, text).targets[1].labels == {"baa"}
+    assert settings(tmp_path, LEAST.replace("models:", CLOUD + "    labels: []\nmodels:")).targets[1].labels == set()
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ("[{name: baa}]", "missing key 'evidence'"),
+        ("[{evidence: contract}]", "missing key 'name'"),
+        ("[{name: baa, evidence: ''}]", "got nothing"),
+        ("[{name: baa, evidence: c, expires: soon}]", "a day such as"),
+        ("[{name: baa, evidence: c, expiry: 2027-01-31}]", "unknown key 'expiry'"),
+        ("[baa, {name: baa, evidence: c}]", "'baa' is listed twice"),
+        ("[{name: baa, evidence: c, expires: 2027-01-31}, baa]", "'baa' is listed twice"),
+        ("[baa, baa]", "'baa' is listed twice"),
+    ],
+)
+def test_faults_in_labels(tmp_path: Path, labels: str, message: str) -> None:
+    """A label without the evidence for it, or twice, is an error in its line."""
+    text = LEAST.replace("models:", CLOUD + f"    labels: {labels}\nmodels:")
+    ((line, told),) = problems(tmp_path, text)
+    assert (line, message in told) == (line_of(text, "labels:"), True), told
+
+
+def test_channels(tmp_path: Path) -> None:
+    """A webhook with its time limit and a secret from the environment, which no repr shows; http:// inside only."""
+    text = (
+        LEAST
+        + "notify:\n"
+        + "  privacy-team: {url: 'https://hooks.example.com/p?q=1', timeout: 2s, secret_env: HOOK}\n"
+        + "  chat: {url_env: CHAT_URL, secret_env: HOOK, secret_header: X-Token}\n"
+        + "  here: {url: http://127.0.0.1:9000/x}\n"
+        + "  here-too: {url: 'http://[::1]:9000/x'}\n"
+        + "  here-by-name: {url: http://localhost:9000/x}\n"
+        + "  inside: {url: http://10.1.2.3/x, allow_http: true}\n"
+        + "  cluster: {url: http://notices.privacy.svc:8080/x, allow_http: true}\n"
+        + "  compose: {url: http://notices:8080/x, allow_http: true}\n"
+    )
+    found = settings(tmp_path, text, HOOK="Bearer s3cret", CHAT_URL="https://chat.example/T0/secret")
+    channels = {channel.name: channel for channel in found.channels}
+    assert [*channels] == ["privacy-team", "chat", "here", "here-too", "here-by-name", "inside", "cluster", "compose"]
+    assert channels["privacy-team"] == ChannelSettings(
+        "privacy-team", "https://hooks.example.com/p?q=1", 2.0, {"authorization": "Bearer s3cret"}
+    )
+    assert channels["chat"] == ChannelSettings(
+        "chat", "https://chat.example/T0/secret", 5.0, {"x-token": "Bearer s3cret"}
+    )
+    assert channels["here"].headers == {}
+    assert not re.search("s3cret|secret|q=1", repr(found))
+    tool = load_settings(tmp_path / "bailiwick.yaml", environ={}, needs_environment=False)
+    assert len(tool.channels) == 8
+
+
+@pytest.mark.parametrize(
+    ("channel", "message"),
+    [
+        ("{timeout: 1s}", "needs either 'url' or 'url_env'"),
+        ("{url: https://a.example, url_env: HOOK}", "needs either 'url' or 'url_env'"),
+        ("{url: ftp://a.example}", "not a URL"),
+        ("{url: hooks.example.com}", "not a URL"),
+        ("{url: 'https://'}", "not a URL"),
+        ("{url: 'https://a.example:port/'}", "not a URL"),
+        ("{url: 'https://a example/'}", "not a URL"),
+        ("{url: https://user:word@a.example}", "no user and no fragment"),
+        ("{url: http://a.example/x}", "needs https://"),
+        ("{url: http://a.example/x, allow_http: true}", "needs https://"),
+        ("{url: http://8.8.8.8/x, allow_http: true}", "needs https://"),
+        ("{url: http://10.1.2.3/x}", "allow_http: true"),
+        ("{url: http://notices/x, allow_http: false}", "allow_http: true"),
+        ("{url: https://a.example, secret_env: NOT_SET}", "NOT_SET is not set"),
+        ("{url: https://a.example, secret_env: BAD}", "printable ASCII"),
+        ("{url: https://a.example, secret_header: x-a}", "needs 'secret_env'"),
+        ("{url: https://a.example, secret_env: HOOK, secret_header: 'a b'}", "not a header's name"),
+        ("{url: https://a.example, timeout: 5}", "a duration such as"),
+        ("{uri: https://a.example}", "unknown key 'uri'"),
+    ],
+)
+def test_faults_in_channels(tmp_path: Path, channel: str, message: str) -> None:
+    """What cannot be sent to, or would go over the open network unencrypted, is an error that quotes no secret."""
+    text = LEAST + f"notify:\n  privacy-team: {channel}\n"
+    found = problems(tmp_path, text, HOOK="s3cret", BAD="a\nb")
+    assert message in found[0][1]
+    assert all(line == line_of(text, "privacy-team") for line, _ in found)
+    assert "s3cret" not in str(found)
+    assert "word" not in str(found)
+
+
+def test_names_of_channels_are_names(tmp_path: Path) -> None:
+    """A policy names them, and so do records."""
+    ((_, message),) = problems(tmp_path, LEAST + "notify: {'privacy team': {url: https://a.example}}\n")
+    assert "'privacy team' is not a name" in message
+
+
+def test_names_that_exist(tmp_path: Path) -> None:
+    """What is said of tenants, apps and groups is handed on; of what is not said, nothing is known."""
+    assert settings(tmp_path, LEAST).known == KnownNames()
+    found = settings(tmp_path, LEAST + "known: {tenants: [acme, globex], apps: [], groups: hr-leads}\n").known
+    assert found.by_condition() == {
+        "tenant": {"acme", "globex"},
+        "app": frozenset(),
+        "group": {"hr-leads"},
+    }
+    assert settings(tmp_path, LEAST + "known: {apps: [a]}\n").known.by_condition() == {"app": {"a"}}
+    assert problems(tmp_path, LEAST + "known: {app: [a]}\n")[0][1].startswith("unknown key 'app'")
+    assert problems(tmp_path, LEAST + "known: {apps: [a, a]}\n")[0][1] == "'a' is listed twice"
+
+
+def test_how_long_conversations_are_kept(tmp_path: Path) -> None:
+    """Thirty days, or as many as are said."""
+    assert settings(tmp_path, LEAST).conversations == ConversationSettings(30)
+    found = settings(tmp_path, LEAST + "conversations: {keep_days: 7}\n")
+    assert found.conversations.keep_seconds == 7 * 86_400
+    assert found.storage.url("conversations").endswith("/conversations.db")
+    assert problems(tmp_path, LEAST + "conversations: {keep_days: 0}\n")[0][1].startswith("0 is less than 1")

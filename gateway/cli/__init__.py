@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 
 import click
 
 from gateway import __version__
 from gateway.cli.common import CliContext
+from gateway.cli.lazy import LazyGroup
 from gateway.domain.errors import ConfigurationError
 
 _COMMANDS = {
@@ -19,23 +19,14 @@ _COMMANDS = {
     "audit": ("gateway.cli.audit", "audit"),
     "inspect": ("gateway.cli.inspect", "inspect"),
     "trace": ("gateway.cli.trace", "trace"),
+    "approvals": ("gateway.cli.approvals", "approvals"),
     "keys": ("gateway.cli.keys", "keys"),
     "models": ("gateway.cli.models", "models"),
     "doctor": ("gateway.cli.doctor", "doctor"),
 }
 
 
-class _Lazy(click.Group):
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in _COMMANDS:
-            return None
-        module, attribute = _COMMANDS[name]
-        command: click.Command = getattr(importlib.import_module(module), attribute)
-        return command
-
+class _Main(LazyGroup):
     def invoke(self, ctx: click.Context) -> object:
         """A wrong file or setting is a message and exit code 2, not a traceback."""
         try:
@@ -45,7 +36,7 @@ class _Lazy(click.Group):
             ctx.exit(2)
 
 
-@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Main, lazy=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--config",
     type=click.Path(path_type=Path, dir_okay=False),

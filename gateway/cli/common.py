@@ -50,6 +50,10 @@ class CliContext:
         return self._storage_url("identity")
 
     @property
+    def approvals_url(self) -> str:
+        return self._storage_url("approvals")
+
+    @property
     def spans_url(self) -> str:
         return self._storage_url("spans")
 

@@ -26,6 +26,7 @@ from gateway import __version__
 from gateway.cli.checks import Check, State, failed, ok, warning
 from gateway.cli.common import CliContext
 from gateway.cli.doctor_detector import detector_checks
+from gateway.cli.doctor_outside import channel_check, label_checks
 from gateway.domain.errors import ConfigurationError
 from gateway.domain.money import Price
 from gateway.domain.target import Zone
@@ -33,7 +34,14 @@ from gateway.settings import LlamaCppSettings, OpenAISettings, Settings, TargetS
 from gateway.sql import migrate, open_engine, reason
 
 _PACKAGES: Final = ("presidio-analyzer", "llama-cpp-python", "litestar", "uvicorn", "sqlalchemy", "opentelemetry-sdk")
-_STORES: Final = {"audit": "audit", "identity": "identity", "budgets": "budgets", "spans": "telemetry"}
+_STORES: Final = {
+    "audit": "audit",
+    "identity": "identity",
+    "budgets": "budgets",
+    "approvals": "approvals",
+    "conversations": "conversations",
+    "spans": "telemetry",
+}
 """Stores and the branches of their migrations."""
 
 _LITTLE_SPACE: Final = 1 << 30
@@ -96,13 +104,17 @@ def _of_settings(settings: Settings) -> Iterator[Check]:
     yield from _guarded("secret key", partial(_secret, settings))
     stores = dict(_STORES)
     if settings.storage.redis_url is not None:
-        del stores["budgets"]
+        del stores["budgets"], stores["conversations"]
         yield from _guarded("budgets (Redis)", partial(_redis, settings.storage.redis_url))
     for store, branch in stores.items():
         yield from _guarded(f"store {store}", partial(_store, settings, store, branch))
     yield from _guarded("traces", partial(_traces, settings))
+    for channel in settings.channels:
+        yield from _guarded(f"channel {channel.name}", partial(channel_check, channel))
+    today = datetime.now(UTC).date()
     for target in settings.targets:
         yield from _guarded(f"target {target.id}", partial(_target, settings, target))
+        yield from _guarded(f"labels {target.id}", partial(label_checks, target, today))
 
 
 def _guarded(name: str, check: Callable[[], Iterable[Check]]) -> Iterator[Check]:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 import orjson
 
 from gateway import __version__
+from gateway.approvals import ApprovalDesk, SqlApprovals
 from gateway.audit.codec import encode
 from gateway.audit.mac import LogMac
 from gateway.audit.store import AuditStore
@@ -22,14 +23,17 @@ from gateway.budgets.ledger import StoreError
 from gateway.budgets.redis_ledger import RedisLedger
 from gateway.budgets.sql_ledger import SqlLedger
 from gateway.compose.inspection import Inspecting, new_detector, open_inspection
+from gateway.compose.policies import open_policies
 from gateway.compose.targets import Backends, declared, output_limit_fields
 from gateway.compose.upkeep import Upkeep
+from gateway.conversations.redis_store import RedisConversations
+from gateway.conversations.sql_store import SqlConversations
 from gateway.dialects import openai_chat
 from gateway.domain.call import Timeouts
 from gateway.domain.decision import Decision, Facts
-from gateway.domain.errors import Code, ConfigurationError, ProviderError
+from gateway.domain.errors import Code, ConfigurationError, GatewayError, ProviderError
 from gateway.domain.money import in_usd
-from gateway.domain.ports import Ledger
+from gateway.domain.ports import Conversations, Ledger
 from gateway.domain.target import Target
 from gateway.domain.tree import JsonObject
 from gateway.http.app import Service, create_app
@@ -41,10 +45,13 @@ from gateway.identity.secrets import derive, load_secret
 from gateway.identity.store import SqlKeyStore
 from gateway.inspection.occurrences import leaks
 from gateway.inspection.redact import Pseudonymiser
+from gateway.pipeline.approval import ApprovalGate
+from gateway.pipeline.conversation import Keeper
 from gateway.pipeline.dispatch import Dispatcher, Tries
 from gateway.pipeline.exchange import Exchange
 from gateway.pipeline.guard import EgressGuard
 from gateway.pipeline.handle import Directory, Pipeline, Steps
+from gateway.pipeline.notice import Channel, Notifier, Webhooks
 from gateway.pipeline.probe import SelfProbe
 from gateway.pipeline.purse import Purse
 from gateway.pipeline.recorder import Recorder
@@ -58,7 +65,7 @@ from gateway.routing.select import Selector
 from gateway.settings import Settings, TimeoutSettings
 from gateway.sql import open_engine
 from gateway.telemetry.export import Exporter, SpanSink
-from gateway.telemetry.logs import configure_logging, log_uncaught
+from gateway.telemetry.logs import configure_logging, log_event, log_uncaught
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.spans import SpanStore
 from gateway.telemetry.trace import OtelTracer
@@ -110,6 +117,8 @@ class Gateway:
 class _Stores:
     audit: AuditStore
     ledger: Ledger
+    approvals: SqlApprovals
+    conversations: Conversations
     keys: SqlKeyStore
     tracer: OtelTracer
     metrics: Metrics
@@ -121,8 +130,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     """Open every part. Raises `ConfigurationError`: without a good policy, or without its stores, nothing starts."""
     async with AsyncExitStack() as stack:
         detector = new_detector(settings)
-        archive = settings.storage.folder / "policies"
-        policies = PolicyStore(settings.policy, detectable=detector.entities, archive=archive)
+        policies = open_policies(settings, detector.entities)
         stores = await _open_stores(settings, stack)
         inspecting = await open_inspection(settings, detector, stores.secret, stores.metrics, stack)
         targets = {target.id: target for target in declared(settings)}
@@ -138,6 +146,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             pipeline=pipeline,
             keys=stores.keys,
             audit=stores.audit,
+            approvals=ApprovalDesk(stores.approvals, stores.audit),
             directory=directory,
             limits=_limits(settings),
             problems=upkeep.problems,
@@ -207,9 +216,13 @@ async def _open_stores(settings: Settings, stack: AsyncExitStack) -> _Stores:
     stack.push_async_callback(audit.aclose)
     ledger = await _open_ledger(settings, stack)
     stack.push_async_callback(ledger.aclose)
+    approvals = SqlApprovals.open(storage.url("approvals"))
+    stack.push_async_callback(approvals.aclose)
+    conversations = await _open_conversations(settings, stack)
+    stack.push_async_callback(conversations.aclose)
     keys = SqlKeyStore.open(storage.url("identity"))
     stack.push_async_callback(keys.aclose)
-    return _Stores(audit, ledger, keys, tracer, metrics, load_secret(storage.folder))
+    return _Stores(audit, ledger, approvals, conversations, keys, tracer, metrics, load_secret(storage.folder))
 
 
 async def _open_ledger(settings: Settings, stack: AsyncExitStack) -> Ledger:
@@ -227,6 +240,30 @@ async def _open_ledger(settings: Settings, stack: AsyncExitStack) -> Ledger:
         raise ConfigurationError(f"the budgets in {where} cannot be opened: {reason}") from None
 
 
+async def _open_conversations(settings: Settings, stack: AsyncExitStack) -> Conversations:
+    """Where the budgets are: in the same Redis, which was looked at there, or in the database."""
+    keep = settings.conversations.keep_seconds
+    if settings.storage.redis_url is not None:
+        return RedisConversations.open(settings.storage.redis_url, keep=keep)
+    engine = open_engine(settings.storage.url("conversations"), durable=True)
+    stack.callback(engine.dispose)
+    return await SqlConversations.open(engine, keep=keep)
+
+
+def _notifier(settings: Settings, policies: PolicyStore, recorder: Recorder, metrics: Metrics) -> Notifier:
+    def event(name: str, channel: str) -> None:
+        try:
+            recorder.event(name, policies.hash, channel)
+        except GatewayError as error:  # the notice is late, lost or neither by now; requests need not suffer for it
+            log_event(_log, logging.ERROR, "the audit log takes no event", error=error)
+
+    channels = {
+        channel.name: Channel(channel.name, channel.url, channel.timeout, channel.headers)
+        for channel in settings.channels
+    }
+    return Notifier(channels, Webhooks(), count=metrics.notice, event=event)
+
+
 def _pipeline(
     settings: Settings,
     inspecting: Inspecting,
@@ -237,11 +274,18 @@ def _pipeline(
     stack: AsyncExitStack,
 ) -> tuple[Recorder, Pipeline]:
     clock = SystemClock()
-    recorder = Recorder(
-        stores.audit, clock, LogMac(derive(stores.secret, "audit-mac")).label, directory.routes.__contains__
-    )
+    mac = LogMac(derive(stores.secret, "audit-mac")).label
+    recorder = Recorder(stores.audit, clock, mac, directory.routes.__contains__)
+    approvals = ApprovalGate(stores.approvals, stores.audit, mac, clock)
+    stack.push_async_callback(approvals.drain)
     purse = Purse(stores.ledger, clock)
     stack.push_async_callback(purse.drain)
+    keeper = Keeper(
+        stores.conversations, LogMac(derive(stores.secret, "conversations")).label, stores.metrics.conversation
+    )
+    stack.push_async_callback(keeper.aclose)
+    notices = _notifier(settings, policies, recorder, stores.metrics)
+    stack.push_async_callback(notices.aclose)
     latency, breaker = LatencyBook(), Breaker(clock.monotonic)
     dispatcher = Dispatcher(
         EgressGuard(backends.providers, stores.audit, leaks),
@@ -254,15 +298,18 @@ def _pipeline(
     )
 
     def decide(facts: Facts, targets: Sequence[Target]) -> Decision:
-        return evaluate(policies.current, facts, targets)
+        return evaluate(policies.for_tenant(facts.tenant), facts, targets)
 
     steps = Steps(
         inspector=inspecting.inspector,
         decide=decide,
+        approvals=approvals,
         selector=Selector(directory.targets, latency, breaker),
         dispatcher=dispatcher,
         replier=Replier(recorder, purse, inspecting.masker, observer(stores.metrics, clock)),
         recorder=recorder,
+        conversations=keeper,
+        notices=notices,
     )
     return recorder, Pipeline(directory, steps, stores.tracer, clock)
 
@@ -272,7 +319,7 @@ def _explainer(pipeline: Pipeline, policies: PolicyStore) -> Callable[[Exchange]
         """The decision that this request would get now, why, and what each target's chances are. Nothing is sent."""
         inspection, decision, plan = await pipeline.preview(exchange)
         assert exchange.facts is not None
-        body = explain(policies.current, exchange.facts, decision).as_json()
+        body = explain(policies.for_tenant(exchange.facts.tenant), exchange.facts, decision).as_json()
         body["found"] = [
             {"entity": found.entity, "percent": found.percent, "distinct": found.distinct} for found in inspection.found
         ]

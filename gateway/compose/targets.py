@@ -38,6 +38,7 @@ def declared(settings: Settings) -> tuple[Target, ...]:
             zone=target.zone,
             region=target.region,
             labels=target.labels,
+            expiring=target.expiring,
             provider=target.provider,
             model=target.model,
             dialect=openai_chat.DIALECT,

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from types import TracebackType
 
 import anyio
 
 from adapters.llama_cpp.supervisor import EngineState, EngineSupervisor
+from gateway.compose.policies import PolicyJournal
 from gateway.domain.decision import Gate, PolicyId
 from gateway.domain.errors import ConfigurationError
 from gateway.domain.finding import Found
@@ -49,6 +51,7 @@ class Upkeep:
         self._recorder = recorder
         self._metrics = metrics
         self._engines = engines
+        self._journal = PolicyJournal(recorder.event)
         self._probe_problem = ""
         self._restarts = dict.fromkeys(engines, 0)
         self._tasks: list[asyncio.Task[None]] = []
@@ -104,8 +107,11 @@ class Upkeep:
 
     def _policy_loaded(self, policy: PolicyId) -> None:
         self._metrics.policy_loaded(policy)
-        self._recorder.event("policy loaded", policy.hash)
+        self._note_policies()
         log_event(_log, logging.INFO, "policy loaded", policy=policy.name, version=policy.version, hash=policy.short)
+
+    def _note_policies(self) -> None:
+        self._journal.note(self._policies.in_force, datetime.now(UTC).date())
 
     def _policy_refused(self, problem: ConfigurationError) -> None:
         self._metrics.policy_reload_failed()
@@ -122,6 +128,7 @@ class Upkeep:
     async def _keep_probing(self) -> None:
         while True:
             await anyio.sleep(PROBE_EVERY)
+            self._note_policies()  # exceptions end by the day, not by a change of the files
             await self.probe()
 
     async def probe(self) -> None:

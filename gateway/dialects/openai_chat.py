@@ -355,9 +355,12 @@ def _chunk_of(data: bytes) -> JsonObject:
     raise ProviderError(Code.TARGET_BAD_ANSWER, "The model's answer could not be read.", detail="chunk is not JSON")
 
 
-def error_body(code: str, message: str, kind: str, *, param: str | None = None, decision: str | None = None) -> bytes:
-    """An error as OpenAI's clients expect it. `kind` is their ``type``; `decision` is the id to ask about it with."""
-    error: JsonObject = {"message": message, "type": kind, "param": param, "code": code}
+def error_body(
+    code: str, message: str, kind: str, *, param: str | None = None, decision: str | None = None, **more: Json
+) -> bytes:
+    """An error as OpenAI's clients expect it. `kind` is their ``type``; `decision` is the id to ask about it with;
+    `more` are members that they do not know."""
+    error: JsonObject = {"message": message, "type": kind, "param": param, "code": code, **more}
     if decision is not None:
         error["decision"] = decision
     return orjson.dumps({"error": error})

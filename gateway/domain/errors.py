@@ -6,7 +6,10 @@ a `detail` may go to the log, so it never holds content of any request.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
+
+from gateway.domain.tree import Json
 
 
 class Code(StrEnum):
@@ -23,8 +26,11 @@ class Code(StrEnum):
     METHOD_NOT_ALLOWED = "method_not_allowed"
     MODEL_NOT_FOUND = "model_not_found"
     DECISION_NOT_FOUND = "decision_not_found"
+    APPROVAL_NOT_FOUND = "approval_not_found"
+    APPROVAL_CLOSED = "approval_closed"
     BLOCKED = "blocked_by_policy"
     APPROVAL_REQUIRED = "approval_required"
+    APPROVAL_DENIED = "approval_denied"
     NO_TARGET = "no_permitted_target"
     BUDGET_SPENT = "budget_spent"
     COST_CAP = "cost_cap_exceeded"
@@ -39,12 +45,14 @@ class Code(StrEnum):
     EGRESS_REFUSED = "egress_refused"
     AUDIT_UNAVAILABLE = "audit_unavailable"
     BUDGETS_UNAVAILABLE = "budgets_unavailable"
+    APPROVALS_UNAVAILABLE = "approvals_unavailable"
     KEYS_UNAVAILABLE = "keys_unavailable"
     INTERNAL = "internal_error"
 
 
 class GatewayError(Exception):
-    """The root of all errors that reach a caller. `param` names the field at fault; `retry_after` is seconds."""
+    """The root of all errors that reach a caller. `param` names the field at fault; `retry_after` is seconds. `more`
+    are further members of the error in the answer's body, for programs; like `public` they hold no content."""
 
     def __init__(
         self,
@@ -54,6 +62,7 @@ class GatewayError(Exception):
         detail: str = "",
         param: str | None = None,
         retry_after: float | None = None,
+        more: Mapping[str, Json] | None = None,
     ) -> None:
         super().__init__(f"{code}: {detail or public}")
         self.code = code
@@ -61,6 +70,7 @@ class GatewayError(Exception):
         self.detail = detail
         self.param = param
         self.retry_after = retry_after
+        self.more = dict(more or {})
 
 
 class ProviderError(GatewayError):

@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import Protocol, TypeAlias
 
 from gateway.domain.call import ProviderCall, ProviderEvent
-from gateway.domain.finding import Span
+from gateway.domain.decision import ApprovalNeeded, Level
+from gateway.domain.finding import Found, Span
 from gateway.domain.money import NanoUsd
 from gateway.domain.record import AuditRecord
 from gateway.domain.request import Caller
@@ -87,6 +88,88 @@ class Ledger(Protocol):
 
     async def spent(self, scope: str) -> NanoUsd:
         """Spent plus reserved."""
+        ...
+
+    async def aclose(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalCase:
+    """A request that needs an approval, as an approver may see it: ids, names and counts, no content.
+
+    `binding` is a keyed hash of the request's bytes and of everything else that an approval is for: who asks, the
+    policy, the level, the targets, what is hidden from clouds and who has to approve. `decision` is the decision id of
+    the request that asks, `user` a keyed hash, `policy` the hash of the policy, `size` the request's bytes. `targets`
+    are all that it may be sent to once it is approved, `hidden` the entities that clouds would not see.
+    """
+
+    binding: str
+    decision: str
+    key: str
+    tenant: str
+    app: str
+    group: str
+    user: str
+    dialect: str
+    model: str
+    level: Level
+    found: tuple[Found, ...]
+    size: int
+    policy: str
+    targets: tuple[str, ...]
+    hidden: tuple[str, ...]
+    needed: tuple[ApprovalNeeded, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalClaim:
+    """What came of a claim. `status` is ``used`` (the request may go now, once), ``pending``, ``denied``, or
+    ``approved`` where the approval stands but the key that claims it is one of those that gave it. `new` says that it
+    is asked for from now on; `waiting` is what has not been approved yet, `expires` when the approval lapses
+    (microseconds since the epoch)."""
+
+    id: str
+    status: str
+    new: bool
+    waiting: tuple[ApprovalNeeded, ...]
+    expires: int
+
+
+class Approvals(Protocol):
+    async def claim(self, case: ApprovalCase) -> ApprovalClaim:
+        """Use up the approval of this case, which nobody else can then; where there is none, ask for one, or go on
+        waiting for the one that was asked for before. Raises `GatewayError(APPROVALS_UNAVAILABLE)`, or
+        `GatewayError(APPROVAL_REQUIRED)` where too many requests of the app wait already."""
+        ...
+
+
+class ConversationsUnavailable(Exception):
+    """Nobody can say what a conversation has come to, or its new standing is not kept. Holds no content."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a conversation has come to: the highest level that it had, and whether a part of it was never searched (an
+    image, a turn on which the detector failed). Both only ever rise."""
+
+    level: Level = Level.PUBLIC
+    unread: bool = False
+
+    def joined(self, other: Standing) -> Standing:
+        """The stricter of both, in each of the two."""
+        return Standing(max(self.level, other.level), self.unread or other.unread)
+
+
+class Conversations(Protocol):
+    """Where the standing of conversations is kept, over all processes. Keys are keyed hashes, never ids in clear."""
+
+    async def standing(self, keys: Sequence[str]) -> Mapping[str, Standing]:
+        """What is known, by key; a key that is unknown or has lapsed is left out. Raises `ConversationsUnavailable`."""
+        ...
+
+    async def join(self, keys: Sequence[str], standing: Standing) -> None:
+        """Join `standing` to that of each key, in one atomic step, and return when it is durable. Raises
+        `ConversationsUnavailable`."""
         ...
 
     async def aclose(self) -> None: ...

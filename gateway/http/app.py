@@ -13,17 +13,19 @@ from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFou
 from litestar.params import FromPath
 from litestar.types import ControllerRouterHandler, Receive, Scope, Send
 
+from gateway.approvals import ApprovalDesk
 from gateway.dialects import openai_chat
 from gateway.domain.errors import Code, GatewayError
 from gateway.domain.ports import AuditLog, KeyStore
 from gateway.domain.record import AuditRecord
 from gateway.domain.request import Caller
 from gateway.domain.tree import JsonObject
+from gateway.http.approvals import approval_routes
 from gateway.http.auth import authenticate
 from gateway.http.chat import ChatEndpoint
 from gateway.http.errors import Rendered, render
 from gateway.http.hints import read_hints
-from gateway.http.wire import Limits
+from gateway.http.wire import Limits, headers_of
 from gateway.pipeline.exchange import Exchange
 from gateway.pipeline.handle import Directory, Pipeline
 from gateway.telemetry.logs import log_event
@@ -39,6 +41,7 @@ class Service:
     pipeline: Pipeline
     keys: KeyStore
     audit: AuditLog
+    approvals: ApprovalDesk
     directory: Directory
     limits: Limits
     problems: Callable[[], Awaitable[Mapping[str, str]]]
@@ -56,7 +59,13 @@ def create_app(service: Service, endpoint: ChatEndpoint) -> Litestar:
         await endpoint(scope, receive, send)
 
     return Litestar(
-        route_handlers=[chat, *_model_routes(service), *_health_routes(service, endpoint), *_decision_routes(service)],
+        route_handlers=[
+            chat,
+            *_model_routes(service),
+            *_health_routes(service, endpoint),
+            *_decision_routes(service),
+            *approval_routes(service.approvals, service.keys),
+        ],
         exception_handlers={HTTPException: _http_error, GatewayError: _gateway_error, Exception: _defect},
         openapi_config=None,
         logging_config=None,
@@ -120,7 +129,7 @@ def _decision_routes(service: Service) -> list[ControllerRouterHandler]:
     @post("/bailiwick/v1/explain", status_code=200)
     async def explain(request: Request[Any, Any, Any]) -> Response[bytes]:
         caller = _caller(service, request)
-        hints = read_hints(dict(request.scope["headers"]), caller)
+        hints = read_hints(headers_of(request.scope), caller)
         exchange = service.pipeline.begin(caller, hints, openai_chat, await request.body())
         return _json(await service.explain(exchange))
 

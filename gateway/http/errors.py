@@ -20,8 +20,11 @@ STATUS: Mapping[Code, int] = {
     Code.METHOD_NOT_ALLOWED: 405,
     Code.MODEL_NOT_FOUND: 404,
     Code.DECISION_NOT_FOUND: 404,
+    Code.APPROVAL_NOT_FOUND: 404,
+    Code.APPROVAL_CLOSED: 409,
     Code.BLOCKED: 403,
     Code.APPROVAL_REQUIRED: 403,
+    Code.APPROVAL_DENIED: 403,
     Code.NO_TARGET: 403,
     Code.BUDGET_SPENT: 429,
     Code.COST_CAP: 403,
@@ -36,6 +39,7 @@ STATUS: Mapping[Code, int] = {
     Code.EGRESS_REFUSED: 403,
     Code.AUDIT_UNAVAILABLE: 503,
     Code.BUDGETS_UNAVAILABLE: 503,
+    Code.APPROVALS_UNAVAILABLE: 503,
     Code.KEYS_UNAVAILABLE: 503,
     Code.INTERNAL: 500,
 }
@@ -47,7 +51,7 @@ _TYPES: Mapping[int, str] = {
 }
 
 # A client SDK retries 408, 409, 429 and 5xx by itself. Where a retry cannot help, it is told not to.
-_FINAL = frozenset({Code.BUDGET_SPENT, Code.EGRESS_REFUSED, Code.INTERNAL})
+_FINAL = frozenset({Code.APPROVAL_CLOSED, Code.BUDGET_SPENT, Code.EGRESS_REFUSED, Code.INTERNAL})
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,5 +73,6 @@ def render(error: GatewayError, decision: str | None, headers: Mapping[str, str]
     if isinstance(error, ProviderError) and error.answer is not None and error.status is not None:
         return Rendered(error.status, answer_headers, error.answer)
     kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
-    body = openai_chat.error_body(error.code.value, error.public, kind, param=error.param, decision=decision)
+    code = error.code.value
+    body = openai_chat.error_body(code, error.public, kind, param=error.param, decision=decision, **error.more)
     return Rendered(status, answer_headers, body)

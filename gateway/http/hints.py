@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 
@@ -15,6 +16,14 @@ APP = b"x-bailiwick-app"
 MIN_LEVEL = b"x-bailiwick-min-level"
 MAX_COST = b"x-bailiwick-max-cost"
 MAX_LATENCY = b"x-bailiwick-max-latency"
+LABELS = b"x-bailiwick-labels"
+CONVERSATION = b"x-bailiwick-conversation"
+MOST_LABELS = 16
+LONGEST_CONVERSATION = 256
+"""Bytes."""
+
+_ALL = (USER, MIN_LEVEL, MAX_COST, MAX_LATENCY, LABELS, CONVERSATION)
+_LABEL = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}", re.ASCII)
 
 _LEVELS = {level.word: level for level in Level}
 _NO_HINTS = Hints()
@@ -31,13 +40,15 @@ def read_hints(headers: Mapping[bytes, bytes], caller: Caller) -> Hints:
         raise GatewayError(
             Code.FORBIDDEN, f"This API key belongs to the app {caller.app!r}, not to the app named in x-bailiwick-app."
         )
-    if not (USER in headers or MIN_LEVEL in headers or MAX_COST in headers or MAX_LATENCY in headers):
+    if headers.keys().isdisjoint(_ALL):
         return _NO_HINTS
     return Hints(
         user=headers.get(USER, b"").decode("utf-8", "replace")[:256],
         min_level=_level(headers.get(MIN_LEVEL)),
         max_cost=_cost(headers.get(MAX_COST)),
         max_first_token=_seconds(headers.get(MAX_LATENCY)),
+        labels=_labels(headers.get(LABELS)),
+        conversation=_conversation(headers.get(CONVERSATION)),
     )
 
 
@@ -66,6 +77,29 @@ def _seconds(value: bytes | None) -> float | None:
     if seconds is None or not 0 < seconds < 86_400:
         raise _wrong(MAX_LATENCY, "a number of seconds such as 1.5")
     return round(float(seconds), 3)  # whole milliseconds, as the audit record keeps it
+
+
+def _labels(value: bytes | None) -> tuple[str, ...]:
+    """Words of the caller's own for what is in the request, in one order and each once."""
+    if value is None:
+        return ()
+    words = {word.strip() for word in value.decode("latin-1").lower().split(",")}
+    if len(words) > MOST_LABELS or not all(map(_LABEL.fullmatch, words)):
+        raise _wrong(
+            LABELS,
+            f"at most {MOST_LABELS} words such as 'patient, contract-draft', each of letters, digits, '_', '-' and '.' "
+            "(at most 64, a letter or digit first)",
+        )
+    return tuple(sorted(words))
+
+
+def _conversation(value: bytes | None) -> str:
+    if value is None:
+        return ""
+    name = value.decode("utf-8", "replace").strip()
+    if not name or len(value) > LONGEST_CONVERSATION:
+        raise _wrong(CONVERSATION, f"the name of a conversation, at most {LONGEST_CONVERSATION} bytes")
+    return name
 
 
 def _number(value: bytes) -> Decimal | None:

@@ -29,13 +29,22 @@ class Limits:
     in_flight: int = 512
 
 
+_OURS = b"x-bailiwick-"
+
+
 class ClientGone(Exception):
     """The client closed the connection before its request was complete; there is nobody to answer."""
 
 
 def headers_of(scope: Scope) -> dict[bytes, bytes]:
-    """The request's headers, names in lower case; of repeated ones the last. Their size is bounded by the server."""
-    return {bytes(name): bytes(value) for name, value in scope["headers"]}
+    """The request's headers, names in lower case; of repeated ones the last, of our own all, with commas between: to
+    leave one out would be looser than was asked for. Their size is bounded by the server."""
+    pairs = scope["headers"]
+    headers = {bytes(name): bytes(value) for name, value in pairs}
+    if len(headers) < len(pairs):
+        for ours in [name for name in headers if name.startswith(_OURS)]:
+            headers[ours] = b",".join([bytes(value) for name, value in pairs if name == ours])
+    return headers
 
 
 async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limits: Limits, deadlines: Deadlines) -> bytes:

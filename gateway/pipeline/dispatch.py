@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Protocol
 
 import orjson
@@ -202,6 +203,7 @@ class Dispatcher:
             values=redacted.mapping.values() if redacted else (),
             timeouts=self._timeouts[attempt.candidate.target.id],
             traceparent=exchange.trace.traceparent,
+            day=exchange.facts.as_of if exchange.facts is not None else date.max,
         )
         with exchange.trace.step("guard"):
             return await self._guard.open(outbound, self._recorder.intent(exchange, attempt))

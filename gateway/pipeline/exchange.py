@@ -10,7 +10,7 @@ from gateway.domain.decision import Decision, Facts
 from gateway.domain.entropy import random_bytes
 from gateway.domain.finding import Found, Inspection
 from gateway.domain.money import NanoUsd, Usage
-from gateway.domain.ports import Reservation, Trace
+from gateway.domain.ports import ApprovalCase, Reservation, Trace
 from gateway.domain.request import Caller, Candidate, Hints, InferenceRequest, Plan
 from gateway.pipeline.shapes import Dialect, Masking
 
@@ -59,7 +59,8 @@ class Attempt:
 class Exchange:
     """`began` is a monotonic time in seconds. `failures` are target and error code of each attempt that failed,
     `guard_stops` how often the egress guard refused. `cost` is that of all attempts together; its basis is ``reserved``
-    as soon as a part of it is. The body and the tree are content; everything else may be recorded."""
+    as soon as a part of it is. `approval` is the id of the approval that the request waits for or has used, `approved`
+    what the used one is for. The body and the tree are content; everything else may be recorded."""
 
     id: str
     caller: Caller
@@ -73,6 +74,8 @@ class Exchange:
     facts: Facts | None = None
     decision: Decision | None = None
     plan: Plan | None = None
+    approval: str = ""
+    approved: ApprovalCase | None = None
     attempt: Attempt | None = None
     attempts: int = 0
     inspect_seconds: float | None = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import cast
 
 from gateway.domain.call import EgressPermit, ProviderCall, ProviderEvent, Timeouts
@@ -33,7 +34,8 @@ class EgressRefused(GatewayError):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Outbound:
-    """Everything the guard judges. `values` are the texts that must not be in `body`."""
+    """Everything the guard judges. `values` are the texts that must not be in `body`. `day` (UTC) is the one that the
+    decision was made for; without it, no label counts that ever ends."""
 
     decision_id: str
     decision: Decision
@@ -43,6 +45,7 @@ class Outbound:
     values: tuple[str, ...]
     timeouts: Timeouts = field(default_factory=Timeouts)
     traceparent: str | None = None
+    day: date = date.max
 
 
 class EgressGuard:
@@ -89,7 +92,7 @@ class EgressGuard:
             raise EgressRefused("the decision allows no cloud")
         if decision.regions is not None and target.region not in decision.regions:
             raise EgressRefused(f"region {target.region} is not permitted")
-        if not decision.provider_must_have <= target.labels:
+        if not decision.provider_must_have <= target.labels_on(outbound.day):
             raise EgressRefused("the provider lacks a required label")
         if outbound.values and self._leaks(outbound.values, outbound.body):
             raise EgressRefused("a value that had to be hidden is in the final bytes", leak=True)

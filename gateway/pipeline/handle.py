@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from gateway.domain.decision import BudgetState, Decision, Facts, Gate
 from gateway.domain.errors import BudgetSpent, Code, GatewayError
@@ -15,9 +15,12 @@ from gateway.domain.ports import Clock, Tracer
 from gateway.domain.request import Caller, Hints, InferenceRequest, Plan
 from gateway.domain.target import Route, Target
 from gateway.pipeline.answer import StreamAnswer, WholeAnswer
-from gateway.pipeline.dispatch import Dispatcher
+from gateway.pipeline.approval import ApprovalGate, strayed
+from gateway.pipeline.conversation import Keeper, NothingKept, Turn
+from gateway.pipeline.dispatch import Dispatcher, Opened
 from gateway.pipeline.exchange import Exchange, new_decision_id
 from gateway.pipeline.guard import EgressRefused
+from gateway.pipeline.notice import Notifier
 from gateway.pipeline.recorder import Recorder
 from gateway.pipeline.reply import Replier
 from gateway.pipeline.shapes import Dialect, Inspector
@@ -47,10 +50,13 @@ class Steps:
 
     inspector: Inspector
     decide: Decide
+    approvals: ApprovalGate
     selector: Selector
     dispatcher: Dispatcher
     replier: Replier
     recorder: Recorder
+    conversations: Keeper = field(default_factory=lambda: Keeper(NothingKept(), lambda content: ""))
+    notices: Notifier = field(default_factory=lambda: Notifier({}))
 
 
 class Pipeline:
@@ -74,9 +80,12 @@ class Pipeline:
             request = self._parse(exchange)
             route = self._route(request)
             inspection = await self._inspect(exchange, request)
-            facts = self._facts(exchange, request, inspection)
+            turn = await self._steps.conversations.recall(exchange.caller, exchange.hints, request)
+            facts = self._facts(exchange, request, inspection, turn)
+            if turn is not None:
+                facts = await self._kept(turn, facts, inspection, route)
             while True:
-                decision = self._decide(exchange, facts, route)
+                facts, decision = await self._decide_approved(exchange, facts, route)
                 plan = self._select(exchange, request, route, decision)
                 try:
                     opened = await self._steps.dispatcher.open(exchange, inspection, decision, plan)
@@ -84,7 +93,7 @@ class Pipeline:
                     exchange.guard_stops += isinstance(refusal, EgressRefused)
                     facts = tightened(facts, refusal)
                 else:
-                    return await self._steps.replier.reply(exchange, opened)
+                    return await self._reply(exchange, opened, turn)
         except GatewayError as error:
             self._steps.replier.refused(exchange, error)
             raise
@@ -96,13 +105,16 @@ class Pipeline:
             failure = GatewayError(Code.INTERNAL, "The gateway failed on this request.", detail=where(defect))
             self._steps.replier.refused(exchange, failure)
             raise failure from None
+        finally:
+            self._steps.notices.tell(exchange)  # of the last word, however it ended
 
     async def preview(self, exchange: Exchange) -> tuple[Inspection, Decision, Plan]:
         """What would happen, without sending, reserving or recording anything. For `explain` and the self-probe."""
         request = self._parse(exchange)
         route = self._route(request)
         inspection = await self._inspect(exchange, request)
-        facts = self._facts(exchange, request, inspection)
+        turn = await self._steps.conversations.recall(exchange.caller, exchange.hints, request)
+        facts = self._facts(exchange, request, inspection, turn)
         decision = self._decide(exchange, facts, route)
         demand = _demand(request, inspection)
         return inspection, decision, self._steps.selector.select(decision, route, demand)
@@ -133,8 +145,8 @@ class Pipeline:
         exchange.inspect_seconds = self._clock.monotonic() - began
         return inspection
 
-    def _facts(self, exchange: Exchange, request: InferenceRequest, inspection: Inspection) -> Facts:
-        caller, hints = exchange.caller, exchange.hints
+    def _facts(self, exchange: Exchange, request: InferenceRequest, inspection: Inspection, turn: Turn | None) -> Facts:
+        caller, hints, now = exchange.caller, exchange.hints, self._clock.now()
         return Facts(
             tenant=caller.tenant,
             app=caller.app,
@@ -145,19 +157,58 @@ class Pipeline:
             model=request.model,
             found=inspection.found,
             detector=inspection.detector,
-            unreadable=inspection.unreadable > 0,
+            unreadable=inspection.unreadable > 0 or (turn is not None and turn.unreadable),
             prompt_tokens=prompt_token_estimate(inspection.characters),
-            as_of=self._clock.now().date(),
+            as_of=now.date(),
             min_level=hints.min_level,
             max_cost=hints.max_cost,
             max_first_token=hints.max_first_token,
+            minute=now.hour * 60 + now.minute,
+            labels=hints.labels,
+            history_level=None if turn is None else turn.level,
         )
+
+    async def _kept(self, turn: Turn, facts: Facts, inspection: Inspection, route: Route) -> Facts:
+        """The facts, when the conversation's level is kept, whatever becomes of the request. If it cannot be kept, they
+        are those of a request that cannot be read: what comes after this turn might be taken for less than it is."""
+        level = self._steps.decide(facts, self._directory.of(route)).level
+        unread = inspection.unreadable > 0 or inspection.detector is not DetectorState.OK
+        if await self._steps.conversations.keep(turn, level, unread=unread):
+            return facts
+        return replace(facts, unreadable=True)
+
+    async def _reply(self, exchange: Exchange, opened: Opened, turn: Turn | None) -> WholeAnswer | StreamAnswer:
+        if turn is None:
+            return await self._steps.replier.reply(exchange, opened)
+        answer = await self._steps.replier.reply(exchange, self._steps.conversations.follow(turn, opened))
+        if isinstance(answer, WholeAnswer):
+            await turn.settled()
+        return answer
 
     def _decide(self, exchange: Exchange, facts: Facts, route: Route) -> Decision:
         exchange.facts = facts
         with exchange.trace.step("decide"):
             exchange.decision = self._steps.decide(facts, self._directory.of(route))
         return exchange.decision
+
+    async def _decide_approved(self, exchange: Exchange, facts: Facts, route: Route) -> tuple[Facts, Decision]:
+        """The facts and the decision; where that needs an approval, those with the approval, which is used up. Raises
+        APPROVAL_REQUIRED, or what the request would come to even if it were approved: nobody is asked for nothing."""
+        assert exchange.request is not None
+        while True:
+            decision = self._decide(exchange, facts, route)
+            if strayed(exchange, decision):
+                exchange.approved, exchange.approval = None, ""
+                facts = replace(facts, approved=False)
+            elif decision.gate is Gate.REQUIRE_APPROVAL and decision.approvals:
+                approved = replace(facts, approved=True)
+                then = self._steps.decide(approved, self._directory.of(route))
+                if then.policy == decision.policy:  # else it was replaced just now
+                    self._select(exchange, exchange.request, route, then)
+                    await self._steps.approvals.take(exchange, then)
+                    facts = approved
+            else:
+                return facts, decision
 
     def _select(self, exchange: Exchange, request: InferenceRequest, route: Route, decision: Decision) -> Plan:
         assert exchange.inspection is not None

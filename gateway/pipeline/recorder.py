@@ -143,6 +143,7 @@ class Recorder:
             "body_bytes": len(exchange.body),
             "body_mac": Label(self._mac(exchange.body)),
             "trace": Label(exchange.trace.id),
+            "approval": label(exchange.approval),
         }
 
     def _why(self, exchange: Exchange) -> dict[str, Any]:

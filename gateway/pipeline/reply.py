@@ -144,6 +144,8 @@ def decision_headers(exchange: Exchange, cost: NanoUsd | None = None, basis: str
     decision = exchange.decision
     if decision is not None:
         headers |= _of_decision(decision)
+    if exchange.approval:
+        headers["x-bailiwick-approval"] = exchange.approval
     if exchange.attempt is not None:
         headers["x-bailiwick-target"] = exchange.attempt.candidate.target.id
         headers["x-bailiwick-cost"] = in_usd(exchange.cost if cost is None else cost)

@@ -131,8 +131,9 @@ class CompiledPolicy:
 
     @property
     def users(self) -> frozenset[str]:
-        """Every user whom a rule or an exception names."""
+        """Every user whom a rule, an exception or a limit names."""
         conditions = [rule.when for rule in self.source.rules] + [waiver.who for waiver in self.source.waivers]
+        conditions += [scope.who for scope in self.source.limits.scopes]
         return frozenset().union(*(dict(when.names).get("user", ()) for when in conditions))
 
 

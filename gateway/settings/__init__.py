@@ -9,9 +9,14 @@ from __future__ import annotations
 from gateway.settings.reading import load_settings
 from gateway.settings.recognizers import RegistrySettings
 from gateway.settings.values import (
+    ChannelSettings,
+    ConversationSettings,
     InspectionSettings,
+    KnownNames,
+    LabelTerms,
     LlamaCppSettings,
     OpenAISettings,
+    PolicySignatures,
     ServerSettings,
     Settings,
     StorageSettings,
@@ -21,9 +26,14 @@ from gateway.settings.values import (
 )
 
 __all__ = [
+    "ChannelSettings",
+    "ConversationSettings",
     "InspectionSettings",
+    "KnownNames",
+    "LabelTerms",
     "LlamaCppSettings",
     "OpenAISettings",
+    "PolicySignatures",
     "RegistrySettings",
     "ServerSettings",
     "Settings",

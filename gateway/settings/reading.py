@@ -13,11 +13,16 @@ from gateway.domain.errors import ConfigurationError
 from gateway.domain.money import Price
 from gateway.domain.record import label
 from gateway.domain.target import Route, Zone
+from gateway.settings.channels import read_channels
 from gateway.settings.company import CompanyFile, read_company_file
+from gateway.settings.labels import read_labels
 from gateway.settings.ner import NerSettings, chosen_engine
 from gateway.settings.recognizers import DEFAULT_COUNTRIES, RegistrySettings, chosen_countries, chosen_names
+from gateway.settings.signatures import read_signatures
 from gateway.settings.values import (
+    ConversationSettings,
     InspectionSettings,
+    KnownNames,
     LlamaCppSettings,
     OpenAISettings,
     ServerSettings,
@@ -33,8 +38,12 @@ _ROOT = (
     "server",
     "storage",
     "policy",
+    "policy_signatures",
     "inspection",
     "telemetry",
+    "conversations",
+    "notify",
+    "known",
     "scripted_cloud",
     "targets",
     "models",
@@ -118,6 +127,10 @@ class _Reader:
             ),
             targets=targets,
             routes=self._routes(fields["models"], {target.id for target in targets}),
+            conversations=_conversations(fields.get("conversations")),
+            channels=read_channels(fields["notify"], self._required_variable) if "notify" in fields else (),
+            known=_known(fields.get("known")),
+            policy_signatures=read_signatures(fields["policy_signatures"]) if "policy_signatures" in fields else None,
         )
 
     def _server(self, node: Node | None) -> ServerSettings:
@@ -223,11 +236,13 @@ class _Reader:
         zone = Zone(found["zone"].one_of(("local", "cloud")))
         if adapter == "llama_cpp" and zone is Zone.CLOUD:
             found["zone"].fail("an engine on this machine is in the zone local")
+        labels, label_terms = read_labels(found["labels"]) if "labels" in found else (frozenset[str](), ())
         return TargetSettings(
             id=found["id"].identifier(),
             zone=zone,
             region=found["region"].identifier(),
-            labels=frozenset(found["labels"].texts(allow_empty=True)) if "labels" in found else frozenset(),
+            labels=labels,
+            label_terms=label_terms,
             provider=found["provider"].identifier() if "provider" in found else adapter,
             model=found["model"].text(),
             price=_price(found["price"]) if "price" in found else None,
@@ -326,6 +341,16 @@ def _price(node: Node) -> Price:
     found = node.mapping(("input", "output", "cached_input"), ("input", "output"))
     scaled = {key: found[key].money() // 1000 for key in found}  # nano-dollars a million tokens → pico-dollars a token
     return Price(scaled["input"], scaled["output"], scaled.get("cached_input", scaled["input"]))
+
+
+def _conversations(node: Node | None) -> ConversationSettings:
+    found = node.mapping(("keep_days",), allow_empty=True) if node else {}
+    return ConversationSettings(keep_days=_integer(found, "keep_days", ConversationSettings().keep_days, 1, 3650))
+
+
+def _known(node: Node | None) -> KnownNames:
+    found = node.mapping(("tenants", "apps", "groups")) if node else {}
+    return KnownNames(**{key: frozenset(names.texts(allow_empty=True)) for key, names in found.items()})
 
 
 def _timeouts(node: Node | None) -> TimeoutSettings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import date
 from pathlib import Path
 
 from gateway.domain.money import Price
@@ -33,8 +34,8 @@ class StorageSettings:
     redis_url: str | None = field(default=None, repr=False)
 
     def url(self, store: str) -> str:
-        """The database URL of a store (``audit``, ``identity``, ``budgets``, ``spans``). Spans stay on this host: they
-        are for looking at one gateway; many gateways export to a collector."""
+        """The database URL of a store (``audit``, ``identity``, ``budgets``, ``conversations``, …). ``spans`` stay on
+        this host: they are for looking at one gateway; many gateways export to a collector."""
         if self.database_url is not None and store != "spans":
             return self.database_url
         return f"sqlite:///{self.folder}/{store}.db"
@@ -61,6 +62,51 @@ class TelemetrySettings:
     otlp_endpoint: str | None = None
     span_days: int = 7
     logs: str = "plain"
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationSettings:
+    """`keep_days` is how long the level of a conversation is kept after its last turn."""
+
+    keep_days: int = 30
+
+    @property
+    def keep_seconds(self) -> int:
+        return self.keep_days * 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelSettings:
+    """A webhook that a policy's ``notify`` may name. `timeout` is seconds for one try; `url` and `headers` may be
+    secrets."""
+
+    name: str
+    url: str = field(repr=False)
+    timeout: float = 5.0
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownNames:
+    """The names that exist, for the policy tools to find misspelt ones; None where nothing is said."""
+
+    tenants: frozenset[str] | None = None
+    apps: frozenset[str] | None = None
+    groups: frozenset[str] | None = None
+
+    def by_condition(self) -> Mapping[str, frozenset[str]]:
+        """By the word that a policy's conditions use: ``tenant``, ``app``, ``group``; only those of which something is
+        said."""
+        said = {"tenant": self.tenants, "app": self.apps, "group": self.groups}
+        return {condition: names for condition, names in said.items() if names is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySignatures:
+    """A policy counts only when `needed` of the `trusted` signers (name to public key) have signed its files."""
+
+    trusted: Mapping[str, str]
+    needed: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +148,19 @@ class TimeoutSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelTerms:
+    """What is written down of a label: where its `evidence` is (a contract, say), and the last day (UTC) on which it
+    holds; None for ever."""
+
+    name: str
+    evidence: str = ""
+    expires: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class TargetSettings:
-    """A target and how to reach it. `price` None is looked up in the price table by `provider` and `model`."""
+    """A target and how to reach it. `price` None is looked up in the price table by `provider` and `model`. `labels`
+    are those that hold for ever; `label_terms` are all of which something is written down, those that expire too."""
 
     id: str
     zone: Zone
@@ -117,6 +174,12 @@ class TargetSettings:
     first_token: float | None
     timeouts: TimeoutSettings
     backend: OpenAISettings | LlamaCppSettings
+    label_terms: tuple[LabelTerms, ...] = ()
+
+    @property
+    def expiring(self) -> tuple[tuple[str, date], ...]:
+        """The labels that end, each with its last day."""
+        return tuple((terms.name, terms.expires) for terms in self.label_terms if terms.expires is not None)
 
     @property
     def adapter(self) -> str:
@@ -139,6 +202,10 @@ class Settings:
     scripted_cloud: bool
     targets: tuple[TargetSettings, ...]
     routes: tuple[Route, ...]
+    conversations: ConversationSettings = field(default_factory=ConversationSettings)
+    channels: tuple[ChannelSettings, ...] = ()
+    known: KnownNames = field(default_factory=KnownNames)
+    policy_signatures: PolicySignatures | None = None
 
     @property
     def model_cache(self) -> Path:

@@ -56,6 +56,11 @@ COUNTERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "spans_dropped_total": ("Spans that a sink did not get.", ("sink",)),
     "policy_reload_failures_total": ("Changed policy files that were refused.", ()),
     "engine_restarts_total": ("Restarts of a local engine.", ("target",)),
+    "conversations_total": (
+        "Requests that name a conversation, by what was known of it, and what became of its level.",
+        ("outcome",),
+    ),
+    "notices_total": ("Notices that policies asked for: sent, failed, dropped, unknown.", ("channel", "outcome")),
 }
 GAUGES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "in_flight": ("Requests being handled now.", ()),
@@ -263,6 +268,14 @@ class Metrics:
 
     def engine_restarted(self, target: str) -> None:
         self._counters["engine_restarts_total"].of(target).inc()
+
+    def conversation(self, outcome: str) -> None:
+        """Fits `gateway.pipeline.conversation.Keeper(count=…)`."""
+        self._counters["conversations_total"].of(outcome).inc()
+
+    def notice(self, channel: str, outcome: str) -> None:
+        """Fits `gateway.pipeline.notice.Notifier(count=…)`."""
+        self._counters["notices_total"].of(channel, outcome).inc()
 
     def render(self) -> tuple[bytes, str]:
         """The metrics in Prometheus' text format, and its content type."""

@@ -76,6 +76,7 @@ def test_it_names_what_it_found(setup: Setup) -> None:
         "store audit",
         "store identity",
         "store budgets",
+        "store approvals",
         "store spans",
         "secret key",
         "state folder",

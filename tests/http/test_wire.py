@@ -163,3 +163,5 @@ async def test_an_answer_says_its_length_and_headers_are_read_by_name() -> None:
     assert (b"content-length", b"4") in sent[0]["headers"]
     assert sent[1]["body"] == b"body"
     assert headers_of({"headers": [(b"a", b"1"), (b"a", b"2")]}) == {b"a": b"2"}
+    labels = (b"x-bailiwick-labels", b"patient"), (b"a", b"1"), (b"x-bailiwick-labels", b"draft")
+    assert headers_of({"headers": labels}) == {b"x-bailiwick-labels": b"patient,draft", b"a": b"1"}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import date
+
 import pytest
 
 from gateway.dialects import openai_chat
@@ -78,6 +81,21 @@ async def test_a_preview_leaves_no_trace() -> None:
     assert decision.redact
     assert [candidate.target.id for candidate in plan.candidates] == ["cloud"]
     assert (provider.calls, parts.log.records) == ([], [])
+
+
+@pytest.mark.parametrize(("last", "answered"), [(date(2026, 9, 1), True), (date(2026, 8, 31), False)])
+async def test_a_label_holds_through_its_last_day(last: date, answered: bool) -> None:
+    """A target with a label that ends may be used on the last day, and not on the next, by the guard as well."""
+    provider = RecordingProvider()
+    policy = BLOCKING.replace("public: {action: allow}", "public: {action: allow, provider_must_have: [baa]}")
+    parts = Assembly(policy, {replace(CLOUD, expiring=(("baa", last),)): provider})
+    if answered:
+        await parts.ask("Hello")
+    else:
+        with pytest.raises(GatewayError) as refused:
+            await parts.ask("Hello")
+        assert refused.value.code in (Code.BLOCKED, Code.NO_TARGET)
+    assert len(provider.calls) == int(answered)
 
 
 def test_a_defects_place_is_told_without_its_text() -> None:

@@ -154,6 +154,9 @@ MAY_CONNECT = {
     "gateway/budgets/redis_ledger.py": "counts money in Redis",
     "gateway/inspection/cache_redis.py": "keeps findings in Redis, sealed and without a text",
     "gateway/budgets/ledger.py": "asks for the name of this host",
+    "gateway/conversations/redis_store.py": "keeps the level of conversations in Redis, under keyed hashes",
+    "gateway/pipeline/notice.py": "tells channels of decisions, in notices that have no field for content",
+    "gateway/cli/doctor_outside.py": "looks whether channels can be reached; is not part of the server",
     "gateway/telemetry/otlp.py": "exports spans, which have no field for content",
     "gateway/cli/doctor.py": "looks whether targets can be reached; is not part of the server",
 }

@@ -11,13 +11,23 @@ import pytest
 from bailiwick import AsyncBailiwick, Bailiwick, Hints
 
 MESSAGES: list[Any] = [{"role": "user", "content": "Hello"}]
-ALL = Hints(user="u-17", app="support-bot", max_latency=1.5, max_cost="0.01", min_level="confidential")
+ALL = Hints(
+    user="u-17",
+    app="support-bot",
+    max_latency=1.5,
+    max_cost="0.01",
+    min_level="confidential",
+    labels=("Patient", "contract-draft"),
+    conversation="chat 7",
+)
 HEADERS = {
     "x-bailiwick-user": "u-17",
     "x-bailiwick-app": "support-bot",
     "x-bailiwick-max-latency": "1.5",
     "x-bailiwick-max-cost": "0.01",
     "x-bailiwick-min-level": "confidential",
+    "x-bailiwick-labels": "contract-draft, patient",
+    "x-bailiwick-conversation": "chat 7",
 }
 
 
@@ -92,6 +102,12 @@ def test_amounts_are_plain_decimals(given: Any, sent: str) -> None:
     assert Hints(max_cost=given).headers() == {"x-bailiwick-max-cost": sent}
 
 
+def test_one_label_may_stand_alone() -> None:
+    """A text is one label, and equal labels are sent once."""
+    assert Hints(labels="patient").headers() == {"x-bailiwick-labels": "patient"}
+    assert Hints(labels=["b", "A", "a"]).headers() == {"x-bailiwick-labels": "a, b"}
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -103,6 +119,15 @@ def test_amounts_are_plain_decimals(given: Any, sent: str) -> None:
         {"max_latency": float("nan")},
         {"max_latency": 86_400},
         {"min_level": "secret"},
+        {"labels": []},
+        {"labels": ["a b"]},
+        {"labels": ["patient", ""]},
+        {"labels": ["a,b"]},
+        {"labels": [f"l{number}" for number in range(17)]},
+        {"conversation": ""},
+        {"conversation": "   "},
+        {"conversation": "x" * 257},
+        {"conversation": "a\r\nb"},
         {"user": ""},
         {"user": "Zoë"},
         {"app": "a\r\nx-bailiwick-user: b"},

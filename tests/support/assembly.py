@@ -14,7 +14,7 @@ from gateway.dialects import openai_chat
 from gateway.domain.call import Chunk, End, ProviderCall, ProviderEvent, Timeouts, Whole
 from gateway.domain.errors import BudgetSpent, ProviderError
 from gateway.domain.money import NanoUsd, Price
-from gateway.domain.ports import Ledger, Reservation
+from gateway.domain.ports import ApprovalCase, ApprovalClaim, Approvals, Ledger, Reservation
 from gateway.domain.record import AuditRecord
 from gateway.domain.request import Caller, Hints
 from gateway.domain.target import Route, Target, Zone
@@ -23,6 +23,7 @@ from gateway.inspection.inspector import Inspector
 from gateway.inspection.occurrences import leaks
 from gateway.inspection.redact import Pseudonymiser
 from gateway.pipeline.answer import StreamAnswer, WholeAnswer
+from gateway.pipeline.approval import ApprovalGate
 from gateway.pipeline.dispatch import Dispatcher, RetryPolicy, Tries
 from gateway.pipeline.exchange import Exchange
 from gateway.pipeline.guard import EgressGuard
@@ -128,6 +129,13 @@ class OpenPurse:
         """There is nothing to close."""
 
 
+class NobodyApproves:
+    """Implements `gateway.domain.ports.Approvals`: whatever is asked waits."""
+
+    async def claim(self, case: ApprovalCase) -> ApprovalClaim:
+        return ApprovalClaim("a1", "pending", True, case.needed, 1_800_000_000_000_000)
+
+
 class _NoFeedback:
     def answered(self, target: str, seconds: float) -> None:
         """Nobody learns from it."""
@@ -147,11 +155,12 @@ class Assembly:
         redactor: Redactor | None = None,
         ledger: Ledger | None = None,
         detector: ListedDetector | None = None,
+        approvals: Approvals | None = None,
     ) -> None:
         clock = FakeClock()
         targets = {target.id: target for target in providers}
         directory = Directory(targets, {"auto": Route("auto", tuple(targets), rank="listed")})
-        compiled = compile_policy(load(policy)[0])
+        self.policy = compile_policy(load(policy)[0])  # a test may put another one in its place
         self.log = MemoryLog()
         self.detector = detector or ListedDetector()
         self.exchange: Exchange | None = None
@@ -169,7 +178,8 @@ class Assembly:
         masker = AnswerMasker(self.detector, self.detector.scan_now, 2.0)
         steps = Steps(
             inspector=Inspector(self.detector),
-            decide=lambda facts, among: evaluate(compiled, facts, among),
+            decide=lambda facts, among: evaluate(self.policy, facts, among),
+            approvals=ApprovalGate(approvals or NobodyApproves(), self.log, LogMac(KEY).label, clock),
             selector=Selector(targets, LatencyBook(), Breaker(clock.monotonic)),
             dispatcher=dispatcher,
             replier=Replier(recorder, purse, masker, lambda exchange, outcome, error: None),

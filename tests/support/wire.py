@@ -16,7 +16,8 @@ def openai_error(answer: httpx.Response, status: int, code: str) -> dict[str, An
     tree = answer.json()
     assert tree.keys() == {"error"}
     error: dict[str, Any] = tree["error"]
-    assert {"message", "type", "param", "code"} <= error.keys() <= {"message", "type", "param", "code", "decision"}
+    always = {"message", "type", "param", "code"}
+    assert always <= error.keys() <= always | {"decision", "approval"}
     assert error["code"] == code, error
     assert error["type"] in TYPES
     assert error["message"]

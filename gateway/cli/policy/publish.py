@@ -51,6 +51,8 @@ def publish(ctx: click.Context, path: Path, to: Path, key_file: Path, targets_fi
         found = read_policies(files, Surroundings(today=today()))
         targets = ["--targets", str(targets_file)] if targets_file is not None else []
         _prove(ctx, files, targets)
+        if not files.settled():
+            raise ConfigurationError(f"{path}: was changed while it was checked; publish it again")
         signatures = with_signature(files, found, read_key(key_file))
         if (wanted := trusted(ctx)) is not None:
             _enough(signatures, wanted)
