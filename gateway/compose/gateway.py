@@ -22,9 +22,10 @@ from gateway.budgets.leases import LeasedLedger
 from gateway.budgets.ledger import StoreError
 from gateway.budgets.redis_ledger import RedisLedger
 from gateway.budgets.sql_ledger import SqlLedger
+from gateway.compose.declared import declared
 from gateway.compose.inspection import Inspecting, new_detector, open_inspection
 from gateway.compose.policies import open_policies
-from gateway.compose.targets import Backends, declared, output_limit_fields
+from gateway.compose.targets import Backends, output_limit_fields
 from gateway.compose.upkeep import Upkeep
 from gateway.conversations.redis_store import RedisConversations
 from gateway.conversations.sql_store import SqlConversations

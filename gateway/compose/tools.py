@@ -17,7 +17,7 @@ from gateway.audit import table as log_table
 from gateway.audit.codec import decode
 from gateway.audit.mac import LogMac
 from gateway.audit.store import open_log
-from gateway.compose.targets import declared
+from gateway.compose.declared import declared
 from gateway.domain.errors import ConfigurationError
 from gateway.domain.finding import Found
 from gateway.domain.record import AuditRecord

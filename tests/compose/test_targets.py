@@ -10,7 +10,8 @@ import pytest
 
 from adapters.openai_compatible import OpenAICompatible
 from gateway.compose import targets_of
-from gateway.compose.targets import Backends, declared, output_limit_fields
+from gateway.compose.declared import declared
+from gateway.compose.targets import Backends, output_limit_fields
 from gateway.domain.errors import ConfigurationError
 from gateway.domain.money import FREE, Price
 from gateway.domain.target import Zone

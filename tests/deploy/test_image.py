@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 
 from adapters.llama_cpp.gguf import read_gguf
 from gateway.cli import main
-from gateway.compose.targets import declared
+from gateway.compose.declared import declared
 from gateway.settings import Settings, load_settings
 from support.dockerfile import Instruction, copies, ignored, read_dockerfile
 

@@ -1,0 +1,61 @@
+"""Targets as the settings declare them; without the adapters, which the policy tools do not need."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from gateway.budgets.prices import price_of
+from gateway.dialects import openai_chat
+from gateway.domain.errors import ConfigurationError
+from gateway.domain.money import FREE, Price
+from gateway.domain.target import Target, Zone
+from gateway.settings import Settings, TargetSettings, load_settings
+
+
+def targets_of(settings_path: Path) -> tuple[Target, ...]:
+    """The targets that a settings file declares, for the policy tools. Raises `ConfigurationError`."""
+    return declared(load_settings(settings_path, needs_environment=False))
+
+
+def declared(settings: Settings) -> tuple[Target, ...]:
+    """Raises `ConfigurationError` for a cloud target whose price nobody knows: its cost could not be bounded."""
+    day = datetime.now(UTC).date()
+    return tuple(
+        Target(
+            id=target.id,
+            zone=target.zone,
+            region=target.region,
+            labels=target.labels,
+            expiring=target.expiring,
+            provider=target.provider,
+            model=target.model,
+            dialect=openai_chat.DIALECT,
+            price=_price(settings, target, day),
+            ceiling=_ceiling(target, day),
+            max_output_tokens=target.max_output_tokens,
+            context_tokens=target.context_tokens,
+            first_token=target.first_token,
+        )
+        for target in settings.targets
+    )
+
+
+def _price(settings: Settings, target: TargetSettings, day: date) -> Price:
+    if target.price is not None:
+        return target.price
+    known = price_of(target.provider, target.model, day)
+    if known is not None:
+        return known
+    if target.zone is Zone.LOCAL:
+        return FREE
+    raise ConfigurationError(
+        f"{settings.file}: the target {target.id!r} needs a 'price': the price table does not know "
+        f"{target.model!r} of {target.provider!r}"
+    )
+
+
+def _ceiling(target: TargetSettings, day: date) -> Price | None:
+    """What a caller's own fields (a paid service tier) can make of the table's price. A price in the settings is meant
+    as it stands."""
+    return price_of(target.provider, target.model, day, worst=True) if target.price is None else None
