@@ -111,9 +111,9 @@ def test_bounds_are_kept() -> None:
 @pytest.mark.parametrize(
     ("text", "line", "column", "message"),
     [
-        ("a: 1\na: 2\n", 2, 1, "duplicate key 'a'"),
-        ("a: {b: 1, b: 2}\n", 1, 11, "duplicate key 'b'"),
-        ("a: 1\n'a': 2\n", 2, 1, "duplicate key 'a'"),
+        ("a: 1\na: 2\n", 2, 1, "duplicate key 'a': it stands in line 1 already"),
+        ("a: {b: 1, b: 2}\n", 1, 11, "duplicate key 'b': it stands in line 1 already"),
+        ("a: 1\n'a': 2\n", 2, 1, "duplicate key 'a': it stands in line 1 already"),
         ("a: &x 1\n", 1, 4, "anchors are not allowed ('&x')"),
         ("a: [1]\nb: *x\n", 2, 4, "aliases are not allowed ('*x'); repeat the value"),
         ("a: !!str 1\n", 1, 4, "tags are not allowed ('tag:yaml.org,2002:str')"),
@@ -138,8 +138,21 @@ def test_what_could_be_misread_is_an_error(text: str, line: int, column: int, me
 @pytest.mark.parametrize(
     ("data", "start"),
     [
-        (b"a: b: c\n", "file.yaml:1:5: not YAML: mapping values are not allowed here"),
-        (b"a: [1\n", "file.yaml:2:1: not YAML: while parsing a flow sequence"),
+        (b"a: b: c\n", "file.yaml:1:5: not YAML: a ':' is not possible here: look at the indentation"),
+        (b"a: [1\nb: 2\n", "file.yaml:1:4: not YAML: this list is not closed: a ']' or a ',' is missing"),
+        (b"a: {x: 1\nb: 2\n", "file.yaml:1:4: not YAML: this '{' is not closed: a '}' or a ',' is missing"),
+        (b"a: 'x\nb: 2\n", "file.yaml:1:4: not YAML: this text in quotes is not closed"),
+        (b"a:\n\tb: 1\n", "file.yaml:2:1: not YAML: a tab stands here: use spaces"),
+        (b"a: @home\n", "file.yaml:1:4: not YAML: a text cannot begin with @: put it in quotes"),
+        (b"a: 1\nb: *\n", "file.yaml:2:4: not YAML: a text cannot begin with *: put it in quotes"),
+        (b'a: "C:\\q"\n', "file.yaml:1:8: not YAML: a '\\' in double quotes begins an escape: use single quotes"),
+        (b"a:\n  b: 1\n c: 2\n", "file.yaml:3:2: not YAML: this is not at the same indentation as the keys above it"),
+        (b"- a\nb: c\n", "file.yaml:2:1: not YAML: this is not at the same indentation as the list above it"),
+        (b"a:\n-\n-b\n", "file.yaml:3:1: not YAML: this line is neither 'key: value' nor an item of a list"),
+        (b"{a: b}}\n", "file.yaml:1:7: not YAML: something is left over here"),
+        (b'a: 1\nb: "\\U00110000"\n', "file.yaml:2:5: not YAML: there is no character with this number"),
+        ("a: x\u200by\n".encode(), "file.yaml:1:5: the invisible character U+200B is not allowed"),
+        ("a: x\ufeffy\n".encode(), "file.yaml:1:5: the invisible character U+FEFF is not allowed"),
         (b"a: 1\nb: \xff\n", "file.yaml:2:1: the file is not UTF-8 text"),
         (b"a: \x07\n", "file.yaml:1:4: a control character is not allowed"),
         ("a: x\u202ey\n".encode(), "file.yaml:1:5: the invisible character U+202E is not allowed"),
@@ -159,13 +172,13 @@ def test_unreadable_files_are_refused(data: bytes | str, start: str) -> None:
 def test_all_problems_come_at_once_in_order() -> None:
     """One reading reports everything that is wrong, in the order of the file, with line, caret and suggestion."""
     root = parse("nmae: x\nsize: big\n", "file.yaml")
-    fields = root.mapping(("name", "size"), required=("name", "size"))
+    fields = root.mapping(("name", "size", "day"), required=("name", "size", "day"))
     fields["size"].integer()
     fields["name"].text()
     with pytest.raises(DocumentError) as caught:
         root.problems.check()
     assert str(caught.value) == (
-        "file.yaml:1:1: missing key 'name'\n"
+        "file.yaml:1:1: missing key 'day'\n"
         "    nmae: x\n"
         "    ^\n"
         "file.yaml:1:1: unknown key 'nmae'; did you mean 'name'?\n"
@@ -234,3 +247,89 @@ def test_nearest_ignores_case_and_gives_nothing_for_a_stranger() -> None:
     """Suggestions are close words only."""
     assert nearest("credit_card", ("CREDIT_CARD", "PERSON")) == "CREDIT_CARD"
     assert nearest("xyz", ("CREDIT_CARD", "PERSON")) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('"\\e[31m"', "the control character U+001B is not allowed, not even written as an escape"),
+        ('"a\\0"', "the control character U+0000 is not allowed, not even written as an escape"),
+        ('"\\ud800"', "the control character U+D800 is not allowed, not even written as an escape"),
+        ('"\\u202e"', "the invisible character U+202E is not allowed: it changes how the file looks"),
+        ('{"a\\u200b": 1}', "the invisible character U+200B is not allowed: it changes how the file looks"),
+        ("{a\u200db: 1}", "the invisible character U+200D is not allowed: it changes how the file looks"),
+    ],
+)
+def test_nothing_is_smuggled_in_by_escapes(text: str, message: str) -> None:
+    """What may not stand in a file may not be written as an escape either: values are printed, and compared."""
+    assert message in messages(value(text))
+
+
+def test_usual_texts_are_left_alone() -> None:
+    """Line breaks, accents, other scripts and their joiners, and emoji are fine in prose."""
+    for text in ("two\n\n  lines", "Größe", "日本語", "\u0645\u06cc\u200c\u062e\u0648", "👩\u200d💻 ok"):
+        node = value(f"'{text}'")
+        node.text()
+        assert messages(node) == []
+
+
+def test_names_are_seen_as_they_are() -> None:
+    """A name holds no joiner that nobody sees, and does not go on in the next line: it would be another name."""
+    node = value("[ab, a\u200db]")
+    node.located_texts()
+    assert messages(node) == ["the invisible character U+200D is not allowed: it changes how the file looks"]
+    node = value("\n  - one\n    two\n  - three")
+    assert node.text_or_list() == ("one two", "three")
+    assert messages(node) == [
+        "'one two' goes over several lines: write it in one, or put a '-' before each item of a list"
+    ]
+
+
+def test_letters_that_look_alike_are_told() -> None:
+    """Where the word and the suggestion may look the same, the message says which letter is another."""
+    root = parse("\u0430pp: x\n", "file.yaml")
+    root.mapping(("app",))
+    (problem,) = root.problems.found
+    assert problem.message == "unknown key '\u0430pp' ('\u0430' is U+0430, cyrillic small letter a)"
+    assert problem.suggestion == "app"
+
+
+def test_long_values_are_shown_by_their_beginning() -> None:
+    """A message stays readable, whatever stands in the file; words of the message itself are never cut."""
+    node = value("x" * 5000)
+    node.integer()
+    assert messages(node) == [f"expected a whole number, got the text '{'x' * 60}…'"]
+    words = "a ':' is not possible here: " + "and so on, " * 20 + "with ': ' in it"
+    assert node.problems.at(1, 1, words).message == words
+
+
+def test_messages_cannot_steer_a_terminal() -> None:
+    """What a file holds is shown without its control characters, in the message as in the line."""
+    node = value('"\\e[31mred"')
+    node.integer()
+    with pytest.raises(DocumentError) as caught:
+        node.problems.check()
+    assert all(line.isprintable() for line in str(caught.value).split("\n"))
+
+
+def test_very_many_problems_are_counted() -> None:
+    """A hundred problems are told, the rest is a number; all of them are there for programs."""
+    root = parse("".join(f"k{number}: 1\n" for number in range(150)), "file.yaml")
+    root.mapping(("name",))
+    with pytest.raises(DocumentError) as caught:
+        root.problems.check()
+    assert len(caught.value.problems) == 150
+    assert str(caught.value).count("unknown key") == 100
+    assert str(caught.value).endswith("and 50 more problems in this file")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_are_counted_as_editors_do(end: str) -> None:
+    """Whatever ends a line, the line shown is the one that is meant."""
+    root = parse(f"a: 1{end}b: 2{end}c: 3{end}", "file.yaml")
+    root.mapping(("a", "b"))
+    (problem,) = root.problems.found
+    assert (problem.line, problem.column, problem.source_line) == (3, 1, "c: 3")
+    with pytest.raises(DocumentError) as caught:
+        parse(f"a: 1{end}b: \u202e{end}", "file.yaml")
+    assert (caught.value.problems[0].line, caught.value.problems[0].column) == (2, 4)

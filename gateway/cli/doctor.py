@@ -137,9 +137,9 @@ def _python() -> Iterator[Check]:
 
 
 def _policy(settings: Settings) -> Iterator[Check]:
-    from gateway.policy.store import PolicyStore
+    from gateway.compose.policies import open_policies
 
-    store = PolicyStore(settings.policy, detectable=settings.inspection.registry.entities())
+    store = open_policies(settings, settings.inspection.registry.entities(), keep=False)
     policy = store.current
     detail = f"{policy.id.name}, version {policy.id.version}, hash {policy.id.short}, {len(policy.rules)} rules"
     if policy.source.audit:

@@ -24,7 +24,7 @@ from gateway.budgets.redis_ledger import RedisLedger
 from gateway.budgets.sql_ledger import SqlLedger
 from gateway.compose.declared import declared
 from gateway.compose.inspection import Inspecting, new_detector, open_inspection
-from gateway.compose.policies import open_policies
+from gateway.compose.policies import open_policies, state
 from gateway.compose.targets import Backends, output_limit_fields
 from gateway.compose.upkeep import Upkeep
 from gateway.conversations.redis_store import RedisConversations
@@ -152,6 +152,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             limits=_limits(settings),
             problems=upkeep.problems,
             explain=_explainer(pipeline, policies),
+            policy=lambda: state(policies),
             encode=lambda record: orjson.loads(encode(record)),
             metrics=stores.metrics.render,
             created=int(time.time()),

@@ -36,7 +36,8 @@ _log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class Service:
     """What the HTTP layer needs of the gateway. `problems` names what keeps it from being ready (empty: ready);
-    `explain` turns an exchange into an explanation without sending; `metrics` is Prometheus text and its type."""
+    `explain` turns an exchange into an explanation without sending; `policy` tells the hashes of what is in force;
+    `metrics` is Prometheus text and its type."""
 
     pipeline: Pipeline
     keys: KeyStore
@@ -46,6 +47,7 @@ class Service:
     limits: Limits
     problems: Callable[[], Awaitable[Mapping[str, str]]]
     explain: Callable[[Exchange], Awaitable[JsonObject]]
+    policy: Callable[[], JsonObject]
     encode: Callable[[AuditRecord], JsonObject]
     metrics: Callable[[], tuple[bytes, str]]
     created: int
@@ -106,7 +108,8 @@ def _health_routes(service: Service, endpoint: ChatEndpoint) -> list[ControllerR
         problems = dict(await service.problems())
         if endpoint.draining:
             problems["gateway"] = "it is shutting down"
-        body: JsonObject = {"status": "not ready" if problems else "ready", "problems": {**problems}}
+        status = "not ready" if problems else "ready"
+        body: JsonObject = {"status": status, "problems": {**problems}, "policy": service.policy()}
         return _json(body, 503 if problems else 200)
 
     @get("/metrics")

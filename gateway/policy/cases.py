@@ -16,5 +16,3 @@ __all__ = [
     "read_tests",
     "simple_target",
 ]
-
-_inline_targets = inline_targets

@@ -137,8 +137,9 @@ class CompiledPolicy:
         return frozenset().union(*(dict(when.names).get("user", ()) for when in conditions))
 
 
-def compile_policy(policy: Policy) -> CompiledPolicy:
-    """Compile a checked policy. Deterministic; cannot fail on what `load` returns."""
+def compile_policy(policy: Policy, digest: str = "") -> CompiledPolicy:
+    """Compile a checked policy. Deterministic; cannot fail on what `load` returns. `digest` is its hash where that is
+    known already, or where nobody asks for it."""
     types = {data_type.name: data_type for data_type in policy.data_types}
     bits = {name: 1 << place for place, name in enumerate(types)}
     all_types = frozenset(types)
@@ -148,7 +149,7 @@ def compile_policy(policy: Policy) -> CompiledPolicy:
         for entity in kind.detect:
             entities[entity] = (*entities.get(entity, ()), (bits[name], kind.percent))
     return CompiledPolicy(
-        id=PolicyId(policy.name, policy.version, policy_hash(policy)),
+        id=PolicyId(policy.name, policy.version, digest or policy_hash(policy)),
         source=policy,
         entities=entities,
         levels=tuple((level, tuple(_line(line, types, bits) for line in lines)) for level, lines in policy.levels),

@@ -7,7 +7,7 @@ that this module forgot could not loosen anything.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from gateway.documents import Node, Problem
@@ -50,6 +50,7 @@ def extended(parent: Written, child: Written) -> tuple[Written, tuple[Problem, .
         rules=tuple(sorted((*theirs.rules, *mine.rules), key=lambda rule: rule.id)),
         waivers=tuple(sorted((*theirs.waivers, *mine.waivers), key=lambda waiver: waiver.id)),
         answers=tuple(sorted({*theirs.answers, *mine.answers})),
+        region_sets=all_region_sets((theirs, mine)),
     )
     places = {**parent.places, **child.places}
     result = Written(policy, places, (*parent.guarantees, *child.guarantees), parent.files | child.files)
@@ -240,3 +241,8 @@ def _raising(before: Written, after: Written) -> Iterator[tuple[Level, Node]]:
                 yield level, after.place(line_key(level, line))
             for name in sorted(wider & {*line.any_of, *line.all_of}):
                 yield level, after.place(("data type", name))
+
+
+def all_region_sets(policies: Sequence[Policy]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Every set of regions; a name with two meanings is a problem that is told elsewhere."""
+    return tuple(sorted({name: regions for policy in policies for name, regions in policy.region_sets}.items()))

@@ -13,7 +13,7 @@ from functools import reduce
 
 from gateway.documents import Node, Problem
 from gateway.domain.decision import Action, Level
-from gateway.policy.extend import TOO_MANY_SCOPES, all_lines, raised, strictest_unsure, taken
+from gateway.policy.extend import TOO_MANY_SCOPES, all_lines, all_region_sets, raised, strictest_unsure, taken
 from gateway.policy.join_limits import TooManyScopes, joined_limits
 from gateway.policy.schema import DataType, LevelLines, Limits, Outcome, Policy, Rule, When
 from gateway.policy.strictness import joined_outcome, nobody_approves_both, with_named_types
@@ -127,6 +127,7 @@ def _joined(files: Sequence[Written]) -> tuple[Written, list[Problem]]:
         waivers=tuple(waivers[key] for key in sorted(waivers)),
         answers=tuple(sorted({name for policy in policies for name in policy.answers})),
         tenants=(),
+        region_sets=all_region_sets(policies),
     )
     places = {key: node for file in reversed(files) for key, node in file.places.items()}
     guarantees = tuple(dict.fromkeys(node for file in files for node in file.guarantees))
@@ -142,14 +143,18 @@ def _name(names: Sequence[str]) -> str:
 
 
 def _other_meanings(files: Sequence[Written]) -> Iterator[Problem]:
-    known: dict[str, tuple[DataType, Written]] = {}
+    """Names that two files give different meanings."""
+    known: dict[tuple[str, str], tuple[object, Written]] = {}
     for file in files:
-        for kind in file.policy.data_types:
-            other, source = known.setdefault(kind.name, (kind, file))
-            if other != kind:
-                place = source.place(("data type", kind.name))
-                text = f"'{kind.name}' means something else in {where(place)}; give one of them another name"
-                yield problem(file.place(("data type", kind.name)), text)
+        named: list[tuple[tuple[str, str], object]] = [
+            (("data type", kind.name), kind) for kind in file.policy.data_types
+        ]
+        named += [(("region set", name), regions) for name, regions in file.policy.region_sets]
+        for key, meaning in named:
+            other, source = known.setdefault(key, (meaning, file))
+            if other != meaning:
+                text = f"'{key[1]}' means something else in {where(source.place(key))}; give one of them another name"
+                yield problem(file.place(key), text)
 
 
 def _all_types(files: Iterable[Written]) -> tuple[DataType, ...]:

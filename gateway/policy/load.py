@@ -257,6 +257,8 @@ class _Loader:
         name = node.text()
         if name and not _RULE_ID.fullmatch(name):
             node.fail(f"'{name}' is not an id: use letters, digits, '_' and '-' (at most 64, no spaces, no dots)")
+        if name == "approval":
+            node.fail("'approval' is taken: it is what decisions say of an approved request")
         other = self.names.rules.get(name) or self.names.waivers.get(name)
         if name and other:
             node.fail(f"the id '{name}' is taken already, in line {other.line}")

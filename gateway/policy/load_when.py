@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from zoneinfo import available_timezones
 
 from gateway.documents import Node, nearest
@@ -22,6 +23,12 @@ LABEL = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 _OR_HIGHER = re.compile(r"(\w+) or higher")
 _OVER = re.compile(r"over ([0-9]{1,9})")
 _HOURS = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9]) ?- ?([01][0-9]|2[0-4]):([0-5][0-9])")
+
+
+@cache
+def zones() -> frozenset[str]:
+    """The names of the time zones that this machine knows; a look at the disk, once."""
+    return frozenset(available_timezones())
 
 
 def read_when(node: Node, names: Names, allowed: tuple[str, ...] = WHEN, *, must_exist: bool = False) -> When:
@@ -118,8 +125,8 @@ def _times(node: Node) -> Times:
         node.fail("a time needs days or hours, or both")
     start, end = _hours(fields["hours"]) if "hours" in fields else (0, 24 * 60)
     zone = fields["zone"].text()
-    if zone and zone not in available_timezones():
-        fields["zone"].fail(f"unknown time zone '{zone}'", nearest(zone, available_timezones()))
+    if zone and zone not in zones():
+        fields["zone"].fail(f"unknown time zone '{zone}'", nearest(zone, zones()))
         zone = "UTC"
     return Times(_days(fields["days"]) if "days" in fields else tuple(range(7)), start, end, zone or "UTC")
 

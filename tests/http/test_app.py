@@ -72,7 +72,16 @@ def test_everything_that_tells_something_needs_a_key(gateway: ForkedGateway, pat
 def test_health_and_readiness(gateway: ForkedGateway) -> None:
     """Alive and ready, for probes, which have no key."""
     assert gateway.client.get("/healthz", headers={"authorization": ""}).json() == {"status": "ok"}
-    assert gateway.client.get("/readyz", headers={"authorization": ""}).json() == {"status": "ready", "problems": {}}
+    ready = gateway.client.get("/readyz", headers={"authorization": ""}).json()
+    assert (ready["status"], ready["problems"]) == ("ready", {})
+
+
+def test_readiness_tells_which_policies_are_in_force(gateway: ForkedGateway) -> None:
+    """The hashes of all policies in force, for whoever asks whether replicas agree; the answers carry the same."""
+    policy = gateway.client.get("/readyz", headers={"authorization": ""}).json()["policy"]
+    answer = gateway.client.post(CHAT, json=HELLO)
+    assert any(known.startswith(answer.headers["x-bailiwick-policy"].split("@")[-1]) for known in policy["policies"])
+    assert policy["refused"] is False
 
 
 def test_metrics_are_prometheus_text_and_count(gateway: ForkedGateway) -> None:

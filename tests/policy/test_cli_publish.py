@@ -14,17 +14,12 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-pytest.importorskip("cryptography")
-
 from gateway.audit import table
 from gateway.audit.codec import decode
 from gateway.audit.store import open_log
 from gateway.cli.common import CliContext
 from gateway.cli.policy import policy as commands
 from gateway.cli.policy.common import PolicyTools
-from gateway.cli.policy.diff import diff
-from gateway.cli.policy.publish import publish
-from gateway.cli.policy.signing import keygen, sign, verify
 from gateway.domain.errors import ConfigurationError
 from gateway.domain.finding import Found
 from gateway.domain.target import Target
@@ -32,9 +27,6 @@ from gateway.policy.files import SIGNATURES
 from gateway.policy.publishing import publish as put
 from gateway.policy.store import PolicyStore
 from support.policies import TARGETS, document
-
-for _command in (diff, keygen, sign, verify, publish):
-    commands.add_command(_command)
 
 NOW = datetime(2026, 9, 1, tzinfo=UTC)
 

@@ -76,9 +76,9 @@ def old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CompiledPolicy:
     Path("bailiwick.yaml").write_text(CONFIG)
     for name, source in (("old", OLD), ("looser", LOOSER), ("stricter", STRICTER)):
         Path(f"{name}.yaml").write_text(json.dumps(source))
-    policy = load(Path("old.yaml"))[0]
+    policy = compile_policy(load(Path("old.yaml"))[0])
     keep(Path("state/policies"), policy, {})
-    return compile_policy(policy)
+    return policy
 
 
 def lately(records: Iterator[AuditRecord], days: int = 3) -> list[AuditRecord]:

@@ -7,6 +7,7 @@ Three promises, from the weakest to the strongest:
   that a reader of the text could not see.
 * **A misspelt word of the language** (a key, an action, a level) is an error or at least as strict.
 * **A line lost** from what must be there, or from the conditions of a rule, is an error or at least as strict.
+  (Of a level this holds where a higher one is handled no more loosely; where not, `check` warns.)
 
 What is left out, because it is what people mean when they edit: a whole rule taken away, a bound of an outcome taken
 away (`regions: [EU]`), a data type taken out of a level, an exception made wider, other names. Those are changes of
@@ -59,7 +60,7 @@ TARGETS: tuple[Target, ...] = (
     simple_target("local", Zone.LOCAL, "on-premises"),
     simple_target("eu", Zone.CLOUD, "EU", frozenset({"baa", "zero-retention", "iso27001"})),
     simple_target("us", Zone.CLOUD, "US", frozenset({"baa"})),
-    simple_target("ca", Zone.CLOUD, "CA", frozenset({"zero-retention"})),
+    simple_target("ch", Zone.CLOUD, "CH", frozenset({"zero-retention"})),
     simple_target("plain", Zone.CLOUD, "EU"),
 )
 NASTY = (
@@ -329,13 +330,13 @@ def test_any_change_is_a_policy_or_an_error_with_a_line(path: Path) -> None:
     text = path.read_text("utf-8")
     generator = random.Random(20261121)
     accepted = 0
-    for _ in range(SHARE * 6 // 10):
+    for _ in range(SHARE * 7 // 10):
         data = any_change(text, generator)
         try:
             accepted += check_openly(data, path)
         except Exception as problem:  # whatever it is, it is shown with the file that did it
             pytest.fail(f"{type(problem).__name__}: {problem}\n{data!r}")
-    assert accepted < SHARE * 6 // 10  # a mutation that is never refused would prove nothing
+    assert accepted < SHARE * 7 // 10  # a mutation that is never refused would prove nothing
 
 
 Tree = Any

@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("cryptography")
-
 from gateway.domain.errors import ConfigurationError
 from gateway.policy.files import SIGNATURES, PolicyFiles
 from gateway.policy.signing import (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 import threading
@@ -18,6 +19,7 @@ import pytest
 from gateway.domain.errors import ConfigurationError
 from gateway.domain.record import RecordKind
 from gateway.policy import compile_policy, load
+from gateway.policy.archive import load_archived
 from support.evidence import eventually, records
 from support.here import gateway_here
 from support.live import DEFAULT_POLICY, REPOSITORY, Cloud, Gateway, Setup, cloud_target, local_target
@@ -53,7 +55,7 @@ UNUSABLE: dict[str, tuple[Callable[[Path], Any], str]] = {
     "empty": (lambda path: path.write_text(""), ":1:1: expected"),
     "cut": (lambda path: path.write_text(BASE[:1800]), ":"),
     "misspelt": (lambda path: path.write_text(BASE.replace("handling:", "handlings:", 1)), "did you mean 'handling'?"),
-    "folder": (lambda path: path.mkdir(), ": cannot be read: Is a directory"),
+    "folder": (lambda path: path.mkdir(), ": the folder holds no policy"),
     "not UTF-8": (lambda path: path.write_bytes(b"# \xff\xfe\n" + BASE.encode()), ":1:1: the file is not UTF-8"),
 }
 
@@ -308,15 +310,18 @@ def test_each_answer_tells_the_policy_that_decided_it(watched: Watched) -> None:
 
 
 def test_every_policy_that_was_in_force_is_kept(watched: Watched) -> None:
-    """A policy is in the archive under its hash, as the file that has this hash, before it decides."""
+    """A policy is in the archive under its hash, as the canonical text that has this hash, before it decides."""
     for action in ("block", "local_only"):
         watched.replace(POLICIES[action])
         watched.wait_for(POLICIES[action])
     archive = watched.gateway.state / "policies"
     loaded = {event.policy for event in watched.events("policy loaded")}
-    assert {path.stem for path in archive.iterdir()} == loaded
-    for path in archive.iterdir():
-        assert compile_policy(load(path)[0]).id.hash == path.stem
+    kept = {path.stem for path in archive.glob("*.json")}
+    assert kept == loaded
+    for policy in kept:
+        assert hashlib.sha256((archive / f"{policy}.json").read_bytes()).hexdigest() == policy
+        assert load_archived(archive, policy).id.hash == policy
+        assert compile_policy(load(archive / "sources" / policy / "policy.yaml")[0]).id.hash == policy
     assert archive.stat().st_mode & 0o077 == 0
 
 

@@ -26,12 +26,16 @@ Shown = Callable[[int, str], bool]
 @dataclass(frozen=True, slots=True)
 class Problem:
     """What to enumerate. `conditions` are told apart, each about one policy's data types and levels (its place);
-    `shown` names what is told apart beyond its effect. Where there are `entities`, no others are found."""
+    `shown` names what is told apart beyond its effect. With `reasons` decisions are equal in one state to their
+    reasons; without, what the same effects come from is not told apart, nor, unless `exact`, what nobody can notice: a
+    cost bound of a blocked request. `lens` narrows what is looked at. Where there are `entities`, no others are found.
+    """
 
     policies: tuple[CompiledPolicy, ...]
     conditions: tuple[tuple[int, Condition], ...] = ()
     shown: Shown = lambda place, name: True
     reasons: bool = True
+    exact: bool = False
     lens: Lens = field(default_factory=Lens)
     entities: frozenset[str] | None = None
 
@@ -57,8 +61,8 @@ class Build:
         return frozenset(Clause(names=names_of(scope.who)) for scopes in limits for scope in scopes)
 
     def drops(self) -> tuple[tuple[int, int], ...]:
-        """Bits, each with those that make no difference beside it; none where reasons are told apart."""
-        if self.problem.reasons:
+        """Bits, each with those that nobody can notice beside it; none where all is told apart."""
+        if self.problem.reasons or self.problem.exact:
             return ()
         return tuple(pair for place in range(len(self.marks)) for pair in drops(self.bits, place))
 
@@ -146,7 +150,7 @@ class Build:
             self._gain(replace(clause, lifted=lifted), gain)
             for waiver in waivers:
                 who = both(clause.names, names_of(waiver.who))
-                if who is not None and self.problem.shown(place, waiver.id) and not policy.source.audit:
+                if who is not None and self.problem.shown(place, waiver.id):
                     self._gain(replace(clause, names=who), self.rule(place, waiver.id))
 
     def _conditions(self) -> None:

@@ -16,7 +16,7 @@ MODE, LIMITS, LEVELS, DATA_TYPES = "mode", "limits", "levels", "data_types"
 
 _FOLLOWING = ("caller.", "conversation.", "if_unsure.no_target_left")
 _APPROVED = "approval"
-"""The reason that a request has been approved, which no rule can be called."""
+"""The reason that a request has been approved."""
 
 
 class Causes:

@@ -152,6 +152,9 @@ _TEST = mapping(
         "matrix": said(mapping(_MATRIX), "Lists of values: one case for each combination of them."),
         "given": said(_GIVEN, "The request; what is left out is as in an ordinary one in which nothing was found."),
         "text": said(TEXT, "A text that the real detector searches; what it finds is added."),
+        "targets": said(
+            one_or_some(NAME), "Those of the targets above that could answer this request; all if left out."
+        ),
         "expect": said(mapping(EXPECT), "What must come out."),
     },
     ("name", "expect"),

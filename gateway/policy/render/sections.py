@@ -133,6 +133,10 @@ def _handling(policy: Policy) -> Iterator[Block]:
         said = clauses(policy.handling[level]) or ["may go to any model"]
         points.append(Point(_told(f"Requests that are {level.word}", said, policy.handling[level])))
     yield Points(tuple(points))
+    if policy.region_sets:
+        rows = tuple((name, ", ".join(regions)) for name, regions in policy.region_sets)
+        yield Sentences("Where these names stand for regions in the policy's file, the regions are written out here.")
+        yield Table("Names for several regions", ("Name", "Regions"), rows)
 
 
 def _told(subject: str, said: Sequence[str], outcome: Outcome) -> str:

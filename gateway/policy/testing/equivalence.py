@@ -84,5 +84,5 @@ def _situations(one: CompiledPolicy, mutant: Mutant, other: CompiledPolicy, day:
         when = When(levels=(mutant.level,))
     conditions = () if when is None else ((0, Condition(when)),)
     names = mutant.rule, mutant.name
-    problem = Problem((one, other), conditions, lambda place, name: name in names, reasons=False)
+    problem = Problem((one, other), conditions, lambda place, name: name in names, reasons=False, exact=True)
     return View(problem, day, most=MOST, only=0 if conditions else None)

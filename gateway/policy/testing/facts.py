@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from typing import TypeVar
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from gateway.documents import Node, nearest, parse
 from gateway.domain.decision import BudgetState, Facts, Level
 from gateway.domain.finding import DetectorState, Found
-from gateway.policy.load_when import LABEL
+from gateway.policy.load_when import LABEL, zones
 
 WHO = ("tenant", "app", "group", "role", "user", "api", "dialect", "model")
 _SITUATION = ("found", "detector", "unreadable", "prompt_tokens", "budget", "redaction_incomplete", "declared")
@@ -48,7 +48,7 @@ def read_clock(as_of: Node, zone: Node | None) -> Clock:
     """The clock of a test file. A day alone means noon of it: an ordinary request comes at an ordinary time."""
     where = ZoneInfo("UTC")
     if zone is not None and (name := zone.text()):
-        known = available_timezones()
+        known = zones()
         if name in known:
             where = ZoneInfo(name)
         else:

@@ -20,18 +20,19 @@ from gateway.policy.testing.targets import TargetsOf, inline_targets
 from gateway.policy.testing.vocabulary import Vocabulary
 
 FILE = ("policy", "targets", "as_of", "zone", "guarantees", "tests")
-TEST = ("name", "matrix", "given", "text", "expect")
+TEST = ("name", "matrix", "given", "text", "targets", "expect")
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One test. `text`, where there is one, is scanned by the real detector and adds to what is given. `line` is where
-    it stands; the cases of one matrix share it."""
+    """One test. `text`, where there is one, is scanned by the real detector and adds to what is given. `targets` are
+    those of the file that could answer this request. `line` is where it stands; the cases of one matrix share it."""
 
     name: str
     line: int
     given: Facts
     text: str | None
+    targets: tuple[Target, ...]
     expect: Expected
 
 
@@ -116,13 +117,14 @@ def _cases(node: Node, clock: Clock, vocabulary: Vocabulary) -> Iterator[Case]:
         if name and name in names:
             item.fail(f"two tests have the name '{name}'")
         names.add(name)
+        targets = vocabulary.served(fields.get("targets"))
         expect = vocabulary.expand(read_expected(fields["expect"], vocabulary.check))
         common = fields["given"].mapping(GIVEN, allow_empty=True) if "given" in fields else {}
         taken = {**common, **({"text": fields["text"]} if "text" in fields else {})}
         for combination in combinations(fields.get("matrix"), (*GIVEN, "text"), taken):
             members = {**taken, **combination.fields}
             shown = f"{name} {combination.words}".strip()
-            yield Case(shown, item.line, _facts(members, clock, vocabulary), _text(members), expect)
+            yield Case(shown, item.line, _facts(members, clock, vocabulary), _text(members), targets, expect)
 
 
 def _facts(members: Mapping[str, Node], clock: Clock, vocabulary: Vocabulary) -> Facts:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from gateway.domain.decision import Decision
+from gateway.domain.target import Target
 from gateway.policy.analysis.guarantees import Guarantee, prove
 from gateway.policy.compile import CompiledPolicy, compile_policy
 from gateway.policy.evaluate import evaluate
@@ -77,7 +78,7 @@ def mutate(
     equivalent: list[Left] = []
     every = tuple(mutants(policy.source))
     for mutant in every:
-        changed = compile_policy(mutant.policy)
+        changed = compile_policy(mutant.policy, policy.id.hash)
         if _noticed(changed, touched.by(mutant), subject.guarantees, suites):
             killed += 1
         else:
@@ -101,14 +102,21 @@ def _noticed(
     )
 
 
+def _served(suite: Suite) -> dict[tuple[Target, ...], None]:
+    """All targets of a file, and each choice among them that a test makes."""
+    return dict.fromkeys((suite.tests.targets, *(item.targets for item in suite.prepared)))
+
+
 def _tell_apart(policy: CompiledPolicy, changed: CompiledPolicy, mutant: Mutant, suites: Sequence[Suite]) -> _Verdict:
     """Whether a mutant that nothing noticed makes a difference, and the test that would have noticed it."""
     sure = True
-    for tests in (suite.tests for suite in suites):
+    for tests, targets in [(suite.tests, served) for suite in suites for served in _served(suite)]:
         days = tuple(dict.fromkeys((tests.as_of, *mutant.days)))
-        found = difference(policy, mutant, changed, tests.targets, days)
+        found = difference(policy, mutant, changed, targets, days)
         if found.facts is not None:
-            return _Verdict(True, noticing(policy, changed, found.facts, tests.targets, tests.as_of))
+            advice = noticing(policy, changed, found.facts, targets, tests.as_of)
+            only = f"targets: [{', '.join(target.id for target in targets)}], " if targets != tests.targets else ""
+            return _Verdict(True, f"{only}{advice}")
         sure = sure and found.sure
     if sure:
         return _Verdict(False, "it changes no decision in any situation with these targets")

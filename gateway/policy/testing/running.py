@@ -19,12 +19,15 @@ ScanTexts = Callable[[Sequence[str]], tuple[Found, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A case with all its facts, those of its text included, and the targets of its file. Deciding needs no detector
-    from here on, so it can be done again and again."""
+    """A case with all its facts, those of its text included. Deciding needs no detector from here on, so it can be done
+    again and again."""
 
     case: Case
     facts: Facts
-    targets: tuple[Target, ...]
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        return self.case.targets
 
     def passes(self, policy: CompiledPolicy) -> bool:
         seen = Seen(policy, evaluate(policy, self.facts, self.targets), self.targets)
@@ -53,7 +56,7 @@ def prepare(tests: TestFile, scan_texts: ScanTexts, on_case: Callable[[], None] 
             if case.text not in scanned:
                 scanned[case.text] = scan_texts([case.text])
             facts = replace(facts, found=tuple(sorted((*facts.found, *scanned[case.text]))))
-        prepared.append(Prepared(case, facts, tests.targets))
+        prepared.append(Prepared(case, facts))
         on_case()
     return tuple(prepared)
 

@@ -26,6 +26,7 @@ class Vocabulary:
     """Built up while a test file is read. What is not known (no policy, no detector) is not checked."""
 
     def __init__(self, targets: Sequence[Target], detectable: frozenset[str] | None) -> None:
+        self._targets = tuple(targets)
         self._detectable = detectable
         self._entities: frozenset[str] = frozenset()
         self._region_sets: dict[str, frozenset[str]] = {}
@@ -54,6 +55,15 @@ class Vocabulary:
         kind, known = self._known.get(key, ("", None))
         if known is not None and name and name not in known:
             node.fail(f"unknown {kind} '{name}'", nearest(name, known))
+
+    def served(self, node: Node | None) -> tuple[Target, ...]:
+        """The targets of the file that a test names as the only ones that could answer; all where it names none."""
+        if node is None:
+            return self._targets
+        named = node.located_texts()
+        for place, name in named:
+            self.check("targets", place, name)
+        return tuple(target for target in self._targets if target.id in {name for _, name in named})
 
     def check_found(self, node: Node) -> None:
         """Warn about an entity that the detector cannot find."""

@@ -26,7 +26,7 @@ from support.policies import TARGETS, compiled
 AS_OF = date(2026, 9, 1)
 few = settings(
     deadline=None,
-    max_examples=12,
+    max_examples=6,
     # Shrinking such policies takes minutes; the seed that Hypothesis prints is enough to look closer.
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

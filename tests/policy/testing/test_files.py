@@ -11,7 +11,7 @@ from gateway.documents import DocumentError
 from gateway.domain.errors import ConfigurationError
 from gateway.domain.finding import Found
 from gateway.domain.target import Target
-from gateway.policy.testing import Subject, Suite, TestFile, read_subject, read_tests, run_tests
+from gateway.policy.testing import Subject, Suite, TestFile, read_subject, read_tests, run, run_tests
 from support.policies import document, rule
 
 Try: TypeAlias = Callable[..., tuple[Subject, Suite]]
@@ -46,6 +46,7 @@ def test_names_that_nothing_has_are_told_at_once(tmp_path: Path) -> None:
         "  - {name: c, expect: {hidden: [payment dat], hidden_in_answers: [PERSN]}}\n"
         "  - {name: d, expect: {notify: [privac], approvers: [dpo]}}\n"
         "  - {name: e, expect: {would: {because: [insid]}}}\n"
+        "  - {name: f, targets: [loca], expect: {level: public}}\n"
     )
     assert problems(tmp_path, text) == [
         (6, "unknown target 'locl'", "local"),
@@ -56,6 +57,7 @@ def test_names_that_nothing_has_are_told_at_once(tmp_path: Path) -> None:
         (9, "unknown channel 'privac'", "privacy"),
         (9, "unknown group of approvers 'dpo'", ""),
         (10, "unknown rule 'insid'", "inside"),
+        (11, "unknown target 'loca'", "local"),
     ]
 
 
@@ -128,6 +130,15 @@ def test_a_guarantee_about_an_unknown_data_type_is_an_error(tmp_path: Path) -> N
     """What guarantees speak of is checked against the policy when the file is read."""
     text = "guarantees:\n  - {say: Stays, when: {contains: payment dat}, never: {sent_to: cloud}}\n"
     assert problems(tmp_path, text) == [(6, "unknown data type 'payment dat'", "payment data")]
+
+
+def test_a_test_may_name_the_targets_that_could_answer(given: Try) -> None:
+    """A model that is served by some targets only: no other gets a verdict, so it may be that none is left."""
+    found = {"found": {"CREDIT_CARD": 1}}
+    nowhere = {"given": found, "targets": ["cloud-eu", "cloud-us"], "expect": {"because": ["if_unsure.no_target_left"]}}
+    subject, suite = given([nowhere, {"given": found, "expect": {"targets": ["local"]}}])
+    assert [result.mismatches for result in run(subject.policy, suite.prepared)] == [(), ()]
+    assert [len(case.targets) for case in suite.tests.cases] == [2, 3]
 
 
 def test_a_matrix_is_one_case_for_each_combination(given: Try) -> None:

@@ -176,6 +176,21 @@ def test_what_makes_no_difference_is_named_and_not_counted(given: Try) -> None:
     assert found.percent == pytest.approx(100 * found.killed / counted)
 
 
+def test_what_only_some_targets_show_is_told_with_them(given: Try) -> None:
+    """Where a local target is always left, nothing can be left only for a test with other targets."""
+    change = "if_unsure.no_target_left: local_only instead of block"
+    _, _, found = weak(given)
+    assert change in {str(left.mutant) for left in found.equivalent}
+    clouds = {"targets": ["cloud-us"], "expect": {"level": "public"}}
+    subject, suite = given([clouds])
+    found = mutate(subject, [suite])
+    advice = {str(left.mutant): left.advice for left in found.survivors}[change]
+    assert advice.startswith("targets: [cloud-us], given: {")
+    more = read_again(subject, suite, [advice])
+    assert [result.mismatches for result in run(subject.policy, more.prepared)] == [()]
+    assert change not in {str(left.mutant) for left in mutate(subject, [more]).survivors}
+
+
 def test_a_guarantee_notices_what_no_example_does(given: Try) -> None:
     """A promise about every situation kills the mutants that break it, whether it stands with the tests or in the
     policy."""

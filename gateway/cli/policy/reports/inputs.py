@@ -13,6 +13,7 @@ from gateway.cli.common import DEFAULT_CONFIG, CliContext
 from gateway.cli.policy.common import EXAMPLES, PolicyTools
 from gateway.documents import Node, read
 from gateway.domain.target import Target
+from gateway.policy.testing.facts import read_clock
 from gateway.policy.testing.targets import inline_targets, read_targets
 
 TEST = "_test"
@@ -68,7 +69,7 @@ def read_test_file(path: Path, tools: PolicyTools) -> TestFile:
     """A test file, or one that holds nothing but guarantees. Raises `ConfigurationError`."""
     root = read(path)
     fields = root.mapping(_TEST_FILE)
-    as_of = fields["as_of"].date() if "as_of" in fields else None
+    as_of = read_clock(fields["as_of"], fields.get("zone")).day if "as_of" in fields else None
     served = None
     if "targets" in fields and fields["targets"].kind == "list":
         targets = inline_targets(fields["targets"])

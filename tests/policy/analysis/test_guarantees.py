@@ -1,0 +1,135 @@
+"""Guarantees: read, proved, broken with the smallest example."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from gateway.documents import DocumentError, parse
+from gateway.domain.decision import Level
+from gateway.domain.finding import DetectorState, Found
+from gateway.policy import CompiledPolicy, evaluate
+from gateway.policy.analysis.guarantees import CounterExample, Guarantee, Proof, names_of, prove, read_guarantees
+from support.policies import AS_OF, CLOUD_EU, TARGETS, compiled, rule
+
+ACME = compiled()
+
+
+def guarantees(policy: CompiledPolicy, *promises: dict[str, Any]) -> tuple[Guarantee, ...]:
+    node = parse(json.dumps([{"say": "A promise", **promise} for promise in promises]), "promises.yaml")
+    found = read_guarantees(node, names_of(policy.source))
+    node.problems.check()
+    return found
+
+
+def proof(policy: CompiledPolicy, **promise: Any) -> Proof:
+    return prove(policy, guarantees(policy, promise), TARGETS, AS_OF)[0]
+
+
+def broken(policy: CompiledPolicy, **promise: Any) -> CounterExample:
+    example = proof(policy, **promise).counter_example
+    assert example is not None
+    return example
+
+
+def test_restricted_data_never_leaves() -> None:
+    """It is proved over every situation there is, and it says over how many."""
+    found = proof(ACME, when={"level": "restricted"}, never={"sent_to": "cloud"})
+    assert found.holds
+    assert found.situations > 100
+    assert found.broken == 0
+
+
+def test_the_smallest_counter_example() -> None:
+    """Of all situations in which it fails, the one with the fewest unusual facts, in words, with who is responsible."""
+    policy = compiled(rules=[rule("no-keys", {"app": "chat", "contains": "payment data"}, {"action": "block"})])
+    example = broken(policy, when={"app": ["chat", "other"]}, always={"has_target": True})
+    assert (example.facts.app, example.facts.found) == ("chat", (Found("CREDIT_CARD", 100, 1),))
+    assert example.facts.detector is DetectorState.OK
+    assert example.situation == "A request from app 'chat', CREDIT_CARD once found."
+    assert example.broken == ("always.has_target",)
+    assert ("rule", "no-keys") in [part.subject for part in example.responsible]
+    assert evaluate(policy, example.facts, TARGETS) == example.decision
+
+
+def test_conditions_beyond_those_of_a_rule() -> None:
+    """Detector, budget, unreadable parts and what the caller asks for can be said as well."""
+    policy = compiled(handling={**{w: {"action": "allow"} for w in ("public", "internal", "confidential")},
+                                "restricted": {"action": "local_only"}})  # fmt: skip
+    assert proof(policy, when={"detector": "failed"}, never={"sent_to": "cloud"}).holds
+    assert proof(policy, when={"unreadable": True}, never={"sent_to": "cloud"}).holds
+    assert proof(policy, when={"redaction_incomplete": True}, never={"sent_to": "cloud"}).holds
+    assert proof(policy, when={"budget": "spent"}, never={"sent_to": "cloud"}).holds
+    assert proof(policy, when={"min_level": "restricted"}, always={"level": "restricted"}).holds
+    assert not proof(policy, when={"detector": "ok"}, never={"sent_to": "cloud"}).holds
+    assert not proof(policy, never={"sent_to": "cloud"}).holds
+
+
+def test_the_example_is_at_the_time_that_breaks_it() -> None:
+    """A rule for weekends: the example is on one, and is decided so on that day."""
+    policy = compiled(
+        rules=[rule("weekend", {"time": {"days": ["sat", "sun"], "zone": "Europe/Berlin"}}, {"action": "block"})]
+    )
+    example = broken(policy, always={"has_target": True})
+    assert not evaluate(policy, example.facts, TARGETS).permitted
+    assert "on Friday" in example.situation or "on Saturday" in example.situation
+
+
+def test_in_clear_is_about_what_was_found() -> None:
+    """A cloud may have a request without such data; with it, only where it is hidden."""
+    policy = compiled()
+    assert proof(policy, never={"in_clear": ["health data"]}).holds
+    assert not proof(policy, never={"in_clear": ["contact details"]}).holds
+
+
+def test_regions_and_labels_of_clouds() -> None:
+    """`regions` under always: clouds only there. `provider_without`: some permitted cloud lacks one of the labels."""
+    policy = compiled()
+    assert proof(policy, when={"level": "confidential"}, always={"regions": ["EU"]}).holds
+    assert proof(policy, when={"level": "confidential"}, never={"provider_without": ["baa"]}).holds
+    assert broken(policy, never={"provider_without": ["baa"]}).decision.level is Level.PUBLIC
+    assert broken(policy, never={"regions": ["US"]}).decision.permitted == {"local", "cloud-eu", "cloud-us"}
+
+
+def test_labels_that_have_ended_do_not_count() -> None:
+    """On the day, not on any day."""
+    targets = (CLOUD_EU,)
+    assert prove(ACME, guarantees(ACME, {"never": {"provider_without": ["baa"]}}), targets, AS_OF)[0].holds
+
+
+def test_about_nothing() -> None:
+    """A guarantee whose `when` never holds says so: no situation at all."""
+    policy = compiled(levels={"restricted": [{"any_of": ["payment data"]}]})
+    found = proof(policy, when={"level": "public", "contains": "payment data"}, never={"sent_to": "cloud"})
+    assert (found.holds, found.situations) == (True, 0)
+
+
+@pytest.mark.parametrize(
+    ("promise", "said"),
+    [
+        ({"when": {"level": "public"}}, "a guarantee needs never or always"),
+        ({"never": {"sent": "cloud"}}, "did you mean 'sent_to'"),
+        ({"never": {"sent_to": "clouds"}}, "did you mean 'cloud'"),
+        ({"always": {"in_clear": ["health data"]}}, "'in_clear' can only stand under never"),
+        ({"never": {"retain_days": 3}}, "'retain_days' can only stand under always"),
+        ({"never": {"in_clear": ["health"]}}, "did you mean 'health data'"),
+        ({"when": {"contains": "health"}, "never": {"sent_to": "cloud"}}, "unknown data type 'health'"),
+        ({"when": {"detector": "broken"}, "never": {"sent_to": "cloud"}}, "'broken' is not one of"),
+    ],
+)
+def test_mistakes_are_told(promise: dict[str, Any], said: str) -> None:
+    """Each with its place and, where there is one, what was probably meant."""
+    with pytest.raises(DocumentError) as problem:
+        guarantees(ACME, promise)
+    assert said in str(problem.value)
+
+
+def test_read_before_its_policy() -> None:
+    """Read without a policy, data types are checked when the guarantee is proved."""
+    node = parse(json.dumps([{"say": "x", "when": {"contains": "health"}, "never": {"sent_to": "cloud"}}]), "t.yaml")
+    read = read_guarantees(node)
+    node.problems.check()
+    with pytest.raises(DocumentError, match=r"t\.yaml:1:2: unknown data type 'health'.*did you mean 'health data'"):
+        prove(ACME, read, TARGETS, AS_OF)
