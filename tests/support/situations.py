@@ -93,8 +93,8 @@ def _people() -> Iterator[str]:
     return (f"Please write to {one} {other} about it." for one, other in itertools.product(first, last))
 
 
-def _numbered(sentence: str, numbers: range) -> Callable[[], Iterator[str]]:
-    return lambda: (sentence.format(number) for number in numbers)
+def _numbered(numbers: range, *sentences: str) -> Callable[[], Iterator[str]]:
+    return lambda: (sentence.format(number) for sentence in sentences for number in numbers)
 
 
 def _each(sentence: str, *values: str) -> Callable[[], Iterator[str]]:
@@ -117,32 +117,31 @@ _ILLS = ("diabetes", "asthma", "epilepsy", "pneumonia", "arthritis")
 _PILLS = ("metformin", "ibuprofen", "paracetamol", "amoxicillin", "insulin")
 SENTENCES: Mapping[str, Callable[[], Iterator[str]]] = MappingProxyType(
     {
-        "AGE": _numbered("aged {}", range(21, 99)),
+        "AGE": _numbered(range(21, 99), "aged {}"),
         "API_KEY": _keys,
         "CREDIT_CARD": _cards,
-        "DATE_OF_BIRTH": _numbered("Date of birth: {} March 1984.", range(10, 29)),
-        "EMAIL_ADDRESS": _numbered("Write to user{}@example.com soon.", range(100, 400)),
+        "DATE_OF_BIRTH": _numbered(range(10, 29), "Date of birth: {} March 1984."),
+        "EMAIL_ADDRESS": _numbered(range(100, 400), "Write to user{}@example.com soon."),
         "IBAN_CODE": _each("IBAN {}", "DE89 3704 0044 0532 0130 00", "GB82 WEST 1234 5698 7654 32"),
-        "IP_ADDRESS": _numbered("The host 203.0.113.{} is down.", range(1, 250)),
+        "IP_ADDRESS": _numbered(range(1, 250), "The host 203.0.113.{} is down."),
         "JWT": _each(
             "{}", f"eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.{'dozjgNryP4J3jVmN' * 2}"
         ),
         "LOCATION": _each("She lives in {}.", *_CITIES),
-        "MAC_ADDRESS": _numbered("The adapter is 00:1B:44:11:3A:{}.", range(10, 99)),
+        "MAC_ADDRESS": _numbered(range(10, 99), "The adapter is 00:1B:44:11:3A:{}."),
         "MEDICAL_CONDITION": _each("The patient suffers from {}.", *_ILLS),
         "MEDICATION": _each("The drug is {}.", *_PILLS),
         "NRP": _each("a {}", "Buddhist", "Catholic"),
         "ORGANIZATION": _each("The matter concerns {} only.", "Siemens AG", "Acme Holdings Ltd", "Volvo Group"),
         "PERSON": _people,
-        "PHONE_NUMBER": _numbered("Call +44 20 7946 0{}.", range(100, 999)),
-        "SECRET": _numbered("password = 'kq7Lm2Zt9x{}'", range(10, 99)),
-        "UK_NHS": _each("nhs {}", "9434765919", "4010232137"),
-        "UK_NINO": _numbered("Her national insurance number is AB1234{}C.", range(10, 99)),
-        "UK_PASSPORT": _numbered("passport AB12345{}", range(10, 99)),
-        "US_BANK_NUMBER": _numbered("My bank account number is 9454567876{}.", range(10, 99)),
+        "PHONE_NUMBER": _numbered(range(100, 999), "Call +44 20 7946 0{}."),
+        "SECRET": _numbered(range(10, 99), "password = 'kq7Lm2Zt9x{}'"),
+        "UK_NINO": _numbered(range(10, 99), "Her national insurance number is AB1234{}C."),
+        "UK_PASSPORT": _numbered(range(10, 99), "passport AB12345{}"),
+        "US_BANK_NUMBER": _numbered(range(10, 99), "My bank account number is 9454567876{}."),
         "US_MBI": _each("Her Medicare number is {}.", "1EG4-TE5-MK73"),
-        "US_PASSPORT": _numbered("Her passport number is C030059{}.", range(10, 99)),
-        "US_SSN": _numbered("My social security number is 536-90-43{}.", range(10, 99)),
+        "US_PASSPORT": _numbered(range(10, 99), "Her passport number is C030059{}."),
+        "US_SSN": _numbered(range(10, 99), "My social security number is 536-90-43{}.", "It is 536-90-44{}."),
     }
 )
 """Sentences with one value each; by entity, all different. Whether it is found, and what else, is looked at each time:
@@ -282,9 +281,9 @@ class Reality:
 
     def ask(self, facts: Facts, text: str, asker: Asker, first: str = "cn") -> Asked:
         """Send the request of these facts. Where the policy leaves a choice, the target `first` gets it."""
-        so_far = len(self.cloud.received())
+        so_far = len(self.cloud.received)
         answer = self.portal.call(self._ask, facts, body_of(facts, f"first-{first}", text), asker)
-        arrived = [(got.json["model"].split()[0], got.body.decode()) for got in self.cloud.received()[so_far:]]
+        arrived = [(got.json["model"].split()[0], got.body.decode()) for got in self.cloud.received[so_far:]]
         found: list[AuditRecord] = []
 
         def recorded() -> bool:

@@ -233,7 +233,10 @@ def _share(part: float, whole: float) -> str:
 
 
 def _usd(amount: NanoUsd) -> str:
-    return f"{amount / 1e9:,.2f}" if abs(amount) >= 10**9 else f"{amount / 1e9:.4f}"
+    if abs(amount) >= 10**9:
+        return f"{amount / 1e9:,.2f}"
+    # A few requests cost far less than a cent; zero is then zero, and has no sign.
+    return f"{amount / 1e9:.4f}" if abs(amount) >= 10**6 or not amount else f"{amount / 1e9:.6f}"
 
 
 def _bytes(size: int) -> str:
