@@ -76,8 +76,6 @@ def _to_a_cloud(permitted: frozenset[str], targets: Sequence[Target]) -> bool:
     return any(target.zone is Zone.CLOUD and target.id in permitted for target in targets)
 
 
-
-
 def as_tree(text: str) -> dict[str, Any]:
     tree: dict[str, Any] = YAML(typ="safe").load(text)
     return tree
@@ -98,7 +96,10 @@ def softened(tree: dict[str, Any]) -> dict[str, Any]:
 
 def shaken(tree: dict[str, Any]) -> dict[str, Any]:
     """Each rule a little looser: it counts later, forbids less, lets more people approve and things be kept longer."""
-    return {**tree, "rules": [{**rule, "when": _later(rule["when"]), "then": _less(rule["then"])} for rule in tree["rules"]]}
+    return {
+        **tree,
+        "rules": [{**rule, "when": _later(rule["when"]), "then": _less(rule["then"])} for rule in tree["rules"]],
+    }
 
 
 def _later(when: dict[str, Any]) -> dict[str, Any]:
@@ -277,8 +278,8 @@ def subjects(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Subjec
 
 @dataclass(frozen=True)
 class Try:
-    """A counter-example with who asks and what they write. `first` is a permitted target that should not be, if there
-    is one; `value` the first value in the text that counts."""
+    """A counter-example with who asks and what they write. `first` is a permitted cloud that should not be, if there is
+    one; `value` the first value in the text that counts."""
 
     guarantee: Guarantee
     example: CounterExample
@@ -300,20 +301,22 @@ def tries_of(subject: Subject) -> tuple[list[Try], dict[str, str]]:
             left_out[proof.guarantee.say] = reason
             continue
         written = writer.write(example.facts)
-        asker = asker_of(policy.source, example.facts, f"app-{number}")
+        asker = asker_of(policy.source, example.facts, f"tenant-{number}")
         first = next(iter(offenders(policy, proof.guarantee, example)), TARGETS[0].id)
         tries.append(Try(proof.guarantee, example, asker, written.text, first, next(iter(written.values), "")))
     return tries, left_out
 
 
 def offenders(policy: CompiledPolicy, guarantee: Guarantee, example: CounterExample) -> list[str]:
-    """The permitted targets each of which alone breaks the guarantee."""
+    """The permitted clouds each of which alone breaks the guarantee."""
     present = types_in(policy, example.facts)
     decision = example.decision
     return [
         target.id
         for target in TARGETS
-        if target.id in decision.permitted and guarantee.broken_by(received_by(policy, decision, [target], present))
+        if target.zone is Zone.CLOUD
+        and target.id in decision.permitted
+        and guarantee.broken_by(received_by(policy, decision, [target], present))
     ]
 
 
@@ -343,7 +346,9 @@ def as_told_apart(policy: CompiledPolicy, facts: Facts, guarantee: Guarantee) ->
     return {
         **{name: value if (value := getattr(facts, name)) in known[name] else "" for name in FACT_OF.values()},
         "found": amounts_in(policy, facts),
-        "over_tokens": {over for when in whens if (over := when.over_tokens) is not None and over < facts.prompt_tokens},
+        "over_tokens": {
+            over for when in whens if (over := when.over_tokens) is not None and over < facts.prompt_tokens
+        },
         **{name: getattr(facts, name) for name in LITERALLY},
     }
 
@@ -393,9 +398,7 @@ def differences(real: Reality, one: Try, asked: Asked) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", POLICIES)
-def test_each_counter_example_comes_about(
-    name: str, subjects: Callable[[str], Subject], tmp_path: Path
-) -> None:
+def test_each_counter_example_comes_about(name: str, subjects: Callable[[str], Subject], tmp_path: Path) -> None:
     """For each guarantee that is broken: the request has the facts of the counter-example, is decided as it says, by
     the gateway and again from the record, and really ends where the guarantee forbids."""
     subject = subjects(name)

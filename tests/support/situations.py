@@ -52,6 +52,7 @@ PICTURE = {"type": "image_url", "image_url": {"url": "https://img.example/1.png"
 _FILLER = "Nothing in here is about anybody at all. "
 _THINGS = ("table", "chair", "window", "door", "carpet", "shelf", "bottle", "spoon", "ladder", "bucket", "hammer")
 
+
 class RealDetector(ListedDetector):
     """The real recognisers, in place whatever the length of a text, so that no process has to load them once more. Can
     be told to fail, as every `ListedDetector`."""
@@ -209,11 +210,11 @@ class Asker:
     role: str
 
 
-def asker_of(policy: Policy, facts: Facts, app: str = SOMEBODY) -> Asker:
-    """Who asks in these facts. Where nobody is named, somebody of whom the policy does not speak."""
+def asker_of(policy: Policy, facts: Facts, tenant: str = SOMEBODY) -> Asker:
+    """Who asks in these facts. Where nobody is named, somebody of whom the policy does not speak, of `tenant`."""
     named = names_in(policy)["role"]
     other = next(role for role in ROLES if role not in named)
-    return Asker(facts.tenant or SOMEBODY, facts.app or app, facts.group or SOMEBODY, facts.role or other)
+    return Asker(facts.tenant or tenant, facts.app or SOMEBODY, facts.group or SOMEBODY, facts.role or other)
 
 
 def names_in(policy: Policy) -> dict[str, frozenset[str]]:
