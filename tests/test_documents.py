@@ -149,7 +149,7 @@ def test_what_could_be_misread_is_an_error(text: str, line: int, column: int, me
         (b"a:\n  b: 1\n c: 2\n", "file.yaml:3:2: not YAML: this is not at the same indentation as the keys above it"),
         (b"- a\nb: c\n", "file.yaml:2:1: not YAML: this is not at the same indentation as the list above it"),
         (b"a:\n-\n-b\n", "file.yaml:3:1: not YAML: this line is neither 'key: value' nor an item of a list"),
-        (b"{a: b}}\n", "file.yaml:1:7: not YAML: something is left over here"),
+        (b"{a: b}}\n", "file.yaml:1:7: not YAML: this does not belong to what stands above"),
         (b'a: 1\nb: "\\U00110000"\n', "file.yaml:2:5: not YAML: there is no character with this number"),
         ("a: x\u200by\n".encode(), "file.yaml:1:5: the invisible character U+200B is not allowed"),
         ("a: x\ufeffy\n".encode(), "file.yaml:1:5: the invisible character U+FEFF is not allowed"),

@@ -30,11 +30,22 @@ _SAYINGS = (
         "this line is neither 'key: value' nor an item of a list ('- ' with a space)",
         True,
     ),
+    (
+        r"expected <block end>, but found '<scalar>'",
+        "",
+        "something stands behind the closing quote; a text with ' in it goes in double quotes",
+        False,
+    ),
     (r"expected <block end>", "block collection", "this is not at the same indentation as the list above it", False),
     (r"expected <block end>", "", "this is not at the same indentation as the keys above it", False),
     (r"hexdecimal numbers", "", "this escape is not complete: use single quotes if it is meant as text", False),
     (r"expected the node content, but found '(.)'", "", "a {0} is not possible here", False),
-    (r"expected '<document start>'", "", "something is left over here: a bracket or a quote too many?", False),
+    (
+        r"expected '<document start>'",
+        "",
+        "this does not belong to what stands above: look at the indentation, or for a bracket or quote too many",
+        False,
+    ),
     (r"alphabetic or numeric character", "alias", "a text cannot begin with *: put it in quotes", True),
     (r"alphabetic or numeric character", "anchor", "a text cannot begin with &: put it in quotes", True),
 )

@@ -65,6 +65,9 @@ class Node:
                     known[name] = value
                 else:
                     close = nearest(name, allowed)
+                    if value.kind == "nothing" and " " in name:
+                        key.fail(f"'{name}' has no ':' and value: a text with a comma in it goes in quotes")
+                        continue
                     key.fail(f"unknown key '{name}'" + ("" if close else f" (known: {', '.join(allowed)})"), close)
                     meant.add(close)
             # A required key that is there with a slip in it is one problem, not two.

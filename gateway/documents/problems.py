@@ -96,4 +96,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """The known word that `word` was probably meant to be, or an empty text."""
     candidates = {candidate.lower(): candidate for candidate in known}
     close = difflib.get_close_matches(word.lower(), candidates, n=1, cutoff=0.6)
-    return candidates[close[0]] if close else ""
+    if close:
+        return candidates[close[0]]
+    longer = [candidate for candidate in candidates if word and word.lower() in re.split("[ _-]", candidate)]
+    return candidates[longer[0]] if len(longer) == 1 else ""

@@ -32,9 +32,11 @@ def read_then(node: Node, names: Names) -> Outcome:
     """What a rule asks for."""
     fields = node.mapping(THEN)
     outcome = _outcome(node, fields, names)
-    if "action" in fields and outcome.action is Action.ALLOW and fields["action"].kind == "text":
-        fields["action"].fail(
-            "a rule can only make things stricter, so 'allow' does nothing; to lift a rule, write an exception"
+    action = fields.get("action")
+    if action is not None and action.kind == "text" and action.text() == Action.ALLOW.value:
+        action.fail(
+            "a rule can only make things stricter, so 'allow' does nothing: leave it out; to lift another rule, "
+            "write an exception"
         )
     return outcome
 

@@ -70,4 +70,13 @@ class Names:
         if must:
             place.fail(message, nearest(name, known))
         else:
-            place.problems.warn(place, f"{message}, so this never holds", nearest(name, known))
+            place.problems.warn(place, f"{message}, so this never holds{_meant(name)}", nearest(name, known))
+
+
+def _meant(name: str) -> str:
+    """What to write instead, where somebody wrote a sentence or a wildcard."""
+    if name.lower() in ("all", "any", "everybody", "everyone", "anybody"):
+        return " (for everybody, leave the condition out)"
+    if {"or", "and"} & set(name.lower().split()):
+        return " (for several, write a list: [a, b])"
+    return " (there is no 'not': a condition says for whom a rule is)" if name.lower().startswith("not ") else ""

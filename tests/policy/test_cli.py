@@ -115,10 +115,11 @@ def test_test_fails() -> None:
 
 
 def test_test_needs_a_valid_file() -> None:
-    """A policy file given as a test file is told so by its keys; exit code 3."""
+    """A policy file given as a test file is told so; exit code 3."""
     result = run("test", "acme.yaml")
     assert result.exit_code == 3
-    assert "missing keys 'targets', 'as_of', 'tests'" in result.stderr
+    assert "this is a policy; its tests stand in a file beside it, such as acme_test.yaml" in result.stderr
+    assert "1 problem" in result.stderr
 
 
 def test_a_detector_that_fails_is_no_passed_test() -> None:

@@ -388,3 +388,13 @@ def test_findings_stand_at_their_line(code: str) -> None:
     assert abs(problems[0]["line"] - line_of("found.yaml", line)) <= 1
     assert problems[0]["severity"] in ("warning", "note")
     assert [problem["code"] for problem in every if problem["line"] == problems[0]["line"]] == [code]
+
+
+def test_the_settings_say_which_names_exist() -> None:
+    """Without --known, a name that the settings file does not know is a warning."""
+    write("acme.yaml", rules=[rule("r", {"app": "supprt-bot"}, {"action": "local_only"})])
+    Path("bailiwick.yaml").write_text("the targets and the names come from the tools")
+    known = {"app": frozenset({"support-bot"})}
+    said = run("acme.yaml", tools=PolicyTools(scan, targets_of, known_of=lambda path: (known, None)))
+    assert "warning: there is no app 'supprt-bot', so this never holds; did you mean 'support-bot'?" in said.stderr
+    assert "ok, with 1 warning — policy acme" in said.stdout

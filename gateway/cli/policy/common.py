@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import TypeAlias
 
 import click
 
@@ -33,14 +34,18 @@ EXAMPLES = (
     simple_target("cloud-us", Zone.CLOUD, "US"),
 )
 
+Known: TypeAlias = "tuple[Mapping[str, frozenset[str]], frozenset[str] | None]"
+
 
 @dataclass(frozen=True, slots=True)
 class PolicyTools:
-    """What these commands borrow from the running gateway. `detectable` gives every entity its detector can find."""
+    """What these commands borrow from the running gateway. `detectable` gives every entity its detector can find, and
+    `known_of` the names and the channels that a settings file knows, as `Surroundings` has them."""
 
     scan_texts: ScanTexts
     targets_of: TargetsOf
     detectable: Callable[[], frozenset[str] | None] = lambda: None
+    known_of: Callable[[Path], Known] = lambda settings: ({}, None)
 
 
 def _real_tools(registry: Callable[[], RegistrySettings]) -> PolicyTools:
@@ -51,11 +56,19 @@ def _real_tools(registry: Callable[[], RegistrySettings]) -> PolicyTools:
         return scan(texts, registry())
 
     def targets_of(path: Path) -> tuple[Target, ...]:
+        if (listed := read_targets(path)) is not None:
+            return listed
         from gateway.compose import targets_of as targets
 
         return targets(path)
 
-    return PolicyTools(scan_texts, targets_of, lambda: registry().entities())
+    def known_of(path: Path) -> Known:
+        from gateway.settings import load_settings
+
+        settings = load_settings(path, needs_environment=False)
+        return settings.known.by_condition(), frozenset(channel.name for channel in settings.channels)
+
+    return PolicyTools(scan_texts, targets_of, lambda: registry().entities(), known_of)
 
 
 def tools(ctx: click.Context) -> PolicyTools:

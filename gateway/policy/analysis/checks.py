@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from gateway.documents import nearest
 from gateway.domain.decision import Action, Facts, Level
 from gateway.domain.target import Target, Zone
 from gateway.policy.amounts import limits_of
@@ -67,13 +68,17 @@ def _labels(subject: Subject, what: str, outcome: Outcome, clouds: Sequence[Targ
             continue
         ended = sorted({str(last) for target in clouds for name, last in target.expiring if name == label})
         since = f" any more (it ended on {listed(ended)})" if ended else ""
-        message = f"{what} asks for the label '{label}', which no target has{since}: no cloud will ever do"
+        near = nearest(label, {name for target in clouds for name in target.labels_on(as_of)})
+        meant = f"; did you mean '{near}'?" if near else ""
+        message = f"{what} asks for the label '{label}', which no target has{since}: no cloud will ever do{meant}"
         yield Finding("label-of-no-target", WARNING, message, subject)
 
 
 def _regions(subject: Subject, what: str, outcome: Outcome, clouds: Sequence[Target]) -> Iterator[Finding]:
     if outcome.regions and not any(target.region in outcome.regions for target in clouds):
-        message = f"{what} permits clouds in {listed(outcome.regions)} only, where no target is"
+        there = sorted({target.region for target in clouds})
+        where = f" (targets are in {listed(there)})" if there else ""
+        message = f"{what} permits clouds in {listed(outcome.regions)} only, where no target is{where}"
         yield Finding("region-of-no-target", NOTE, message, subject)
 
 

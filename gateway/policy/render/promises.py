@@ -11,6 +11,7 @@ from gateway.policy.analysis.expectations import Expectation
 from gateway.policy.analysis.guarantees import Guarantee
 from gateway.policy.render.page import Point
 from gateway.policy.render.phrases import count, duration, listed, money, requests
+from gateway.policy.schema import When
 
 _SENT = {
     "local": "may go to our own machines and nowhere else",
@@ -41,14 +42,14 @@ def _promise(guarantee: Guarantee) -> Point:
     subject = _subject(guarantee.when)
     below = []
     if guarantee.never is not None:
-        below += [f"Checked: never {subject} {said}." for said in _said(guarantee.never)]
+        below += [f"Checked: it never happens that {subject} {said}." for said in _said(guarantee.never)]
     if guarantee.always is not None:
-        below += [f"Checked: always {subject} {said}." for said in _said(guarantee.always)]
+        below += [f"Checked: it is always so that {subject} {said}." for said in _said(guarantee.always)]
     return Point(guarantee.say, tuple(below))
 
 
 def _subject(when: Condition) -> str:
-    words = requests(when.when)
+    words = requests(when.when) if when.when != When() else "Requests of any kind"  # "never all" would mean: some
     subject = f"{words[0].lower()}{words[1:]}"
     given = [_SITUATIONS[name][value] for name, value in when.flags]
     if when.min_level is not None:

@@ -18,6 +18,13 @@ from gateway.policy.written import line_key
 
 _NOTHING_ASKED = Outcome()
 _INSIDE = Outcome(Action.LOCAL_ONLY)
+_UNSURE = {
+    "detector_fails": "detector: failed",
+    "unreadable_content": "unreadable: true",
+    "redaction_incomplete": "redaction_incomplete: true",
+    "no_target_left": "targets that all may not receive the request",
+}
+"""What a test says to bring each case about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +127,7 @@ def _reasons(source: Policy, decisions: Sequence[Decision]) -> Iterator[_Row]:
             "if_unsure",
             f"if_unsure.{key}",
             covered,
-            "no test in which this comes about",
+            f"no test with {_UNSURE[key]}",
         )
     for rule in source.rules:
         yield (("rule", rule.id),), "rule", rule.id, _had_a_say(rule.id, decisions), "no test in which it matches"

@@ -66,7 +66,11 @@ def read_tests(
     """
     root = read(path)
     trouble: list[ConfigurationError] = []
-    promises = any(key.kind == "text" and key.text() == "guarantees" for key, _ in root.items(allow_empty=True))
+    keys = {key.text() for key, _ in root.items(allow_empty=True) if key.kind == "text"}
+    if {"data_types", "levels", "handling"} <= keys:
+        root.fail(f"this is a policy; its tests stand in a file beside it, such as {path.stem}_test{path.suffix}")
+        root.problems.check()
+    promises = "guarantees" in keys
     needed = ("policy", "targets", "as_of")
     fields = root.mapping(FILE, needed if promises else (*needed, "tests"))
     named = fields["policy"].text()

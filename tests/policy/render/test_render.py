@@ -185,12 +185,12 @@ def test_promises_are_printed() -> None:
     )
     text = text_of(whole(), guarantees=found)
     assert (
-        "* Restricted stays in Checked: never (where the search for personal data fails) requests that are restricted "
-        "may go to a cloud." in text
+        "* Restricted stays in Checked: it never happens that (where the search for personal data fails) "
+        "requests that are restricted may go to a cloud." in text
     )
     assert (
-        "* HR is answered Checked: always requests of the app hr have a model that may receive them. "
-        "Checked: always requests of the app hr go only to clouds whose provider has baa and iso." in text
+        "* HR is answered Checked: it is always so that requests of the app hr have a model that may receive them. "
+        "Checked: it is always so that requests of the app hr go only to clouds whose provider has baa and iso." in text
     )
 
 
@@ -217,7 +217,7 @@ def test_every_promise_has_words(under: str, key: str) -> None:
 
     def said(value: Any) -> str:
         found = guarantees(json.dumps([{"say": "x", under: {key: value}}]))
-        return text_of(whole(), guarantees=found).split(f"Checked: {under} all requests ")[1].split("Signatures")[0]
+        return text_of(whole(), guarantees=found).split(" that requests of any kind ")[1].split("Signatures")[0]
 
     one, other = TRIED.get(key, (True, False) if key in FLAGS else (["one"], ["two"]))
     sentence = said(one)

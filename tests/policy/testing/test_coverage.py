@@ -55,7 +55,7 @@ def test_what_no_test_touches_is_listed_with_its_line(given: Try) -> None:
     assert missing["limits.ceiling: per_request"] == "no test in which this is the limit"
     assert missing["limits.when_spent"] == "no test with budget: spent"
     assert missing["handling.restricted"] == "no test of level restricted"
-    assert missing["if_unsure.no_target_left"] == "no test in which this comes about"
+    assert missing["if_unsure.no_target_left"] == "no test with targets that all may not receive the request"
     assert missing["levels.restricted, any_of payment data"] == "no test in which this makes the level restricted"
     assert missing["levels.confidential, any_of contact details, at_least 5"]
     lines = subject.written.places["file", ""].problems

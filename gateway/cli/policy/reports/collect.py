@@ -80,7 +80,10 @@ class Collector:
 
     @cached_property
     def _surroundings(self) -> Surroundings:
-        known, channels = read_known(self.known_file) if self.known_file else ({}, None)
+        if self.known_file is not None:
+            known, channels = read_known(self.known_file)
+        else:
+            known, channels = self.tools.known_of(self.config) if self.config else ({}, None)
         return Surroundings(self.tools.detectable(), None, known, channels)
 
     def _policy_of(self, file: Path) -> Path:

@@ -29,7 +29,10 @@ def lines(report: FileReport) -> Iterator[str]:
     policy = report.policy
     named = f"policy {policy.name}, version {policy.version}"
     summary = f"{named}, {counted(report.rules, 'rule')}, hash {policy.short}"
-    yield f"{report.file}: {click.style(f'ok — {summary}', fg='green') if not report.broken else summary}"
+    warnings = report.count(Severity.WARNING)
+    good = f"ok, with {counted(warnings, 'warning')}" if warnings else "ok"
+    usable = click.style(f"{good} — {summary}", fg="yellow" if warnings else "green")
+    yield f"{report.file}: {summary if report.broken else usable}"
     yield f"  analysed with {report.targets}, for {report.as_of}"
     for proved in report.guarantees:
         yield from _proved(proved)
