@@ -5,15 +5,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from datetime import date
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import date, timedelta
 from functools import cache
+from itertools import product
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
@@ -27,12 +28,12 @@ from gateway.inspection.catalogue import ENTITIES
 from gateway.policy import CompiledPolicy, evaluate, facts_of, recompute
 from gateway.policy.analysis.expectations import Seen
 from gateway.policy.analysis.guarantees import CounterExample, Guarantee, prove
-from gateway.policy.evaluate import counted, present_types
-from gateway.policy.schema import FACT_OF
+from gateway.policy.evaluate import counted
+from gateway.policy.schema import FACT_OF, Policy, When
 from gateway.policy.testing.subject import Subject, read_subject
 from support.evidence import mac_of
 from support.live import DEFAULT_POLICY, REPOSITORY
-from support.situations import TARGETS, Asked, Asker, Reality, Writer, asker_of, names_in, reality
+from support.situations import SOMEBODY, TARGETS, Asked, Asker, Reality, Writer, asker_of, names_in, reality
 
 DAY = date(2026, 11, 3)
 NO_REQUEST: Mapping[str, str] = MappingProxyType(
@@ -43,6 +44,7 @@ NO_REQUEST: Mapping[str, str] = MappingProxyType(
         "approved": "nothing is approved that needs no approval, or would go nowhere with one",
         "role": "an API key has one of the roles that there are",
         "api": "the gateway speaks no such API",
+        "later": "something has ended by then, and the analysis holds everything to be as on the day it is made for",
     }
 )
 """Why facts that the analysis looks at, to be on the safe side, are those of no request."""
@@ -50,6 +52,8 @@ NO_REQUEST: Mapping[str, str] = MappingProxyType(
 
 def no_request_for(policy: CompiledPolicy, facts: Facts, targets: Sequence[Target]) -> str:
     """The key of `NO_REQUEST` that says why no request has these facts; empty where one can."""
+    if any(DAY <= last < facts.as_of for last in _last_days(policy.source)):
+        return "later"
     if facts.role and facts.role not in ROLES:
         return "role"
     if facts.dialect not in ("", openai_chat.DIALECT):
@@ -72,18 +76,18 @@ def no_request_for(policy: CompiledPolicy, facts: Facts, targets: Sequence[Targe
     return ""
 
 
+def _last_days(policy: Policy) -> Iterator[date]:
+    """Of the exceptions and the trials; no target here has a label that ends."""
+    yield from (waiver.expires for waiver in policy.waivers)
+    yield from (rule.until for rule in policy.rules if rule.until is not None)
+
+
 def _to_a_cloud(permitted: frozenset[str], targets: Sequence[Target]) -> bool:
     return any(target.zone is Zone.CLOUD and target.id in permitted for target in targets)
 
 
-def as_tree(text: str) -> dict[str, Any]:
-    tree: dict[str, Any] = YAML(typ="safe").load(text)
-    return tree
-
-
-def as_text(tree: Mapping[str, Any]) -> str:
-    """JSON is YAML."""
-    return json.dumps(tree, default=str)
+def from_yaml(text: str) -> Any:
+    return YAML(typ="safe").load(text)
 
 
 def softened(tree: dict[str, Any]) -> dict[str, Any]:
@@ -215,18 +219,45 @@ guarantees:
   - {say: The lab is told everything, when: {tenant: lab}, never: {targets: [eu-bound]}}
 """
 
-DEFAULT = """\
+ENDED = """\
+schema: 1
+policy: ended
+version: 1
+owner: privacy@example.com
+data_types: {contact: {detect: [PERSON], confidence: 0.50}}
+levels: {internal: [{any_of: [contact]}]}
+handling: {public: {action: allow}, internal: {action: redact}, confidential: {action: redact},
+           restricted: {action: local_only}}
+limits: {cost: {per_app_per_day: 1 USD, when_spent: block}}
+if_unsure: {detector_fails: block, unreadable_content: block, redaction_incomplete: block, no_target_left: block}
+rules:
+  - {id: inside, why: x, when: {app: shop}, then: {action: local_only}}
+  - {id: lunch, why: x, when: {time: {days: [sat], hours: "12:00-13:00", zone: Asia/Tokyo}}, then: {tell_user: Lunch.}}
+exceptions:
+  - {id: EX-1, lifts: inside, for: {app: shop}, approved_by: dpo, ticket: R-1, expires: 2026-11-03}
 guarantees:
-  - {say: HR uses the EU only, when: {app: hr-assistant}, always: {regions: [EU]}}
-  - {say: Payment data never leaves, when: {contains: payment data}, never: {sent_to: cloud}}
-  - {say: Health data needs an agreement, when: {contains: health data}, never: {provider_without: [baa]}}
-  - {say: Secrets in a chat are told, when: {app: team-chat, contains: secrets}, always: {tell_user: true}}
-  - {say: Lists of people never leave, when: {level: confidential}, never: {sent_to: cloud}}
-  - {say: Names are never seen, never: {in_clear: [contact details]}}
-  - {say: Long prompts are cheap, when: {prompt_tokens: over 4000}, always: {cost_per_request: 0.01 USD}}
-  - {say: Pictures are answered in the cloud, when: {unreadable: true}, never: {sent_to: local}}
+  - {say: The shop stays inside, when: {app: shop}, never: {sent_to: cloud}}
+  - {say: At lunch too, when: {app: shop, time: {days: [sat], hours: "12:00-13:00", zone: Asia/Tokyo}},
+     never: {sent_to: cloud}}
+  - {say: Others are answered in silence, when: {app: bakery}, never: {tell_user: true}}
+  - {say: Whatever is spent there is an answer, when: {budget: spent}, always: {has_target: true}}
+  - {say: What was not searched is answered, when: {detector: failed}, always: {has_target: true}}
+  - {say: What is left over is answered, when: {redaction_incomplete: true, contains: contact},
+     always: {has_target: true}}
 """
-"""Guarantees for the policy that the gateway comes with."""
+"""With an exception that ends on the day that the analysis is made for, and blocks where others stay inside."""
+
+DEFAULT = """\
+- {say: HR uses the EU only, when: {app: hr-assistant}, always: {regions: [EU]}}
+- {say: Payment data never leaves, when: {contains: payment data}, never: {sent_to: cloud}}
+- {say: Health data needs an agreement, when: {contains: health data}, never: {provider_without: [baa]}}
+- {say: Secrets in a chat are told, when: {app: team-chat, contains: secrets}, always: {tell_user: true}}
+- {say: Lists of people never leave, when: {level: confidential}, never: {sent_to: cloud}}
+- {say: Names are never seen, never: {in_clear: [contact details]}}
+- {say: Long prompts are cheap, when: {prompt_tokens: over 4000}, always: {cost_per_request: 0.01 USD}}
+- {say: Pictures are answered in the cloud, when: {unreadable: true}, never: {sent_to: local}}
+"""
+"""More guarantees for the policy that the gateway comes with."""
 
 PACKS = sorted(path.parent.name for path in (REPOSITORY / "policies" / "packs").glob("*/policy.yaml"))
 CHANGES: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]] = MappingProxyType(
@@ -234,6 +265,7 @@ CHANGES: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]] = MappingProxy
 )
 POLICIES = [
     "own",
+    "ended",
     *(f"default, {change}" for change in CHANGES),
     *(f"{name}, {change}" for name in PACKS for change in ("softened", "shaken")),
     "hipaa, recorded only",
@@ -244,10 +276,14 @@ POLICIES = [
 def policy_text(name: str) -> str:
     if name == "own":
         return OWN
+    if name == "ended":
+        return ENDED
     pack, _, change = name.partition(", ")
     path = REPOSITORY / "policies" / "packs" / pack / "policy.yaml"
-    text = DEFAULT_POLICY.read_text() + DEFAULT if pack == "default" else path.read_text()
-    return as_text(CHANGES[change](as_tree(text)))
+    tree = from_yaml((DEFAULT_POLICY if pack == "default" else path).read_text())
+    if pack == "default":
+        tree["guarantees"] = [*tree.get("guarantees", []), *from_yaml(DEFAULT)]
+    return json.dumps(CHANGES[change](tree), default=str)  # JSON is YAML
 
 
 LEFT_OUT: Mapping[str, str] = MappingProxyType(
@@ -257,6 +293,9 @@ LEFT_OUT: Mapping[str, str] = MappingProxyType(
         "What was not searched holds no cards": "detector",
         "Pupils stay here": "role",
         "Another API stays here": "api",
+        "At lunch too": "later",
+        "Others are answered in silence": "later",
+        "HR always gets an answer": "budget",
     }
 )
 """The guarantees whose smallest counter-example has the facts of no request, with the reason, see `NO_REQUEST`."""
@@ -338,11 +377,11 @@ def amounts_in(policy: CompiledPolicy, facts: Facts) -> dict[str, int]:
     }
 
 
-def as_told_apart(policy: CompiledPolicy, facts: Facts, guarantee: Guarantee) -> dict[str, Any]:
-    """The facts, so far as the policy and the guarantee tell them apart."""
-    whens = [guarantee.when.when, *(rule.when for rule in policy.source.rules)]
+def as_told_apart(policy: CompiledPolicy, facts: Facts, when: When) -> dict[str, Any]:
+    """The facts, so far as the policy and another condition tell them apart."""
+    whens = [when, *(rule.when for rule in policy.source.rules)]
     known = names_in(policy.source)
-    known |= {FACT_OF[word]: known[FACT_OF[word]].union(names) for word, names in guarantee.when.when.names}
+    known |= {FACT_OF[word]: known[FACT_OF[word]].union(names) for word, names in when.names}
     return {
         **{name: value if (value := getattr(facts, name)) in known[name] else "" for name in FACT_OF.values()},
         "found": amounts_in(policy, facts),
@@ -353,8 +392,10 @@ def as_told_apart(policy: CompiledPolicy, facts: Facts, guarantee: Guarantee) ->
     }
 
 
-LITERALLY = ("detector", "unreadable", "as_of", "budget", "redaction_incomplete", "min_level", "max_cost")
-LITERALLY += ("max_first_token", "minute", "labels", "history_level", "approved")
+LITERALLY = (
+    *("detector", "unreadable", "as_of", "minute", "budget", "redaction_incomplete", "min_level", "max_cost"),
+    *("max_first_token", "labels", "history_level", "approved"),
+)
 
 
 def in_order(decision: Decision) -> Decision:
@@ -375,7 +416,7 @@ def differences(real: Reality, one: Try, asked: Asked) -> dict[str, Any]:
     """Where what really happened is not what the analysis said."""
     policy, example = real.policy, one.example
     facts, decision = again(real, asked)
-    said, was = (as_told_apart(policy, some, one.guarantee) for some in (example.facts, facts))
+    said, was = (as_told_apart(policy, some, one.guarantee.when.when) for some in (example.facts, facts))
     found: dict[str, Any] = {name: (said[name], was[name]) for name in said if said[name] != was[name]}
     for field in fields(Decision):
         if getattr(decision, field.name) != getattr(example.decision, field.name):
@@ -416,3 +457,73 @@ def test_each_counter_example_comes_about(name: str, subjects: Callable[[str], S
                 if found := differences(real, one, asked):
                     wrong[one.guarantee.say] = (one.example.situation, found)
     assert wrong == {}
+
+
+CALLERS = [
+    Asker(*names)
+    for names in product(
+        (SOMEBODY, "lab"), (SOMEBODY, "clinic", "nightly", "research"), (SOMEBODY, "staff"), ("user", "admin")
+    )
+]
+FINDINGS = (
+    ("CREDIT_CARD", 100, 2),
+    ("EMAIL_ADDRESS", 100, 7),
+    ("PERSON", 100, 4),
+    ("US_SSN", 85, 2),
+    ("US_SSN", 50, 1),
+)
+"""Entities at a confidence that the recognisers have of some sentence, and how many values there may be."""
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> tuple[Facts, Asker]:
+    """Facts that a request can have under the policy `own`, and who asks."""
+    asker = draw(st.sampled_from(CALLERS))
+    failed = draw(st.integers(0, 7)) == 7
+    found = [] if failed else [Found(name, sure, draw(st.integers(0, most))) for name, sure, most in FINDINGS]
+    higher = (None, None, *list(Level)[1:])  # a conversation that was public is like a new one
+    facts = Facts(
+        **asdict(asker),
+        user=draw(st.sampled_from(("", "jo@acme.example", "Jöran", "al@acme.example"))),
+        dialect=openai_chat.DIALECT,
+        model=draw(st.sampled_from(("", "", "dear"))),
+        found=tuple(sorted(item for item in found if item.distinct)),
+        detector=DetectorState.FAILED if failed else DetectorState.OK,
+        unreadable=draw(st.integers(0, 7)) == 7,
+        prompt_tokens=draw(st.sampled_from((0, 0, 501))),
+        as_of=DAY + timedelta(days=draw(st.integers(0, 6))),
+        min_level=draw(st.sampled_from((*higher, Level.PUBLIC))),
+        max_cost=draw(st.sampled_from((None, usd("0.005")))),
+        max_first_token=draw(st.sampled_from((None, 2.5))),
+        minute=draw(st.sampled_from((0, 239, 240, 299, 300, 720, 1139, 1140))),
+        labels=tuple(sorted(draw(st.sets(st.sampled_from(("contract", "file", "patient", "other")), max_size=2)))),
+        history_level=draw(st.sampled_from(higher)),
+    )
+    return facts, asker
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Reality, Writer]]:
+    with reality(tmp_path_factory.mktemp("own") / "gateway", OWN, CALLERS, models=["dear"]) as real:
+        yield real, Writer(real.policy.source)
+
+
+@settings(max_examples=60, deadline=None)
+@given(requests())
+def test_whatever_is_asked_is_decided_as_the_policy_says(
+    own: tuple[Reality, Writer], request_of: tuple[Facts, Asker]
+) -> None:
+    """Random facts, made into a real request: the gateway finds just these facts, and decides as `evaluate` does, also
+    where the request is approved, if it can be."""
+    real, writer = own
+    facts, asker = request_of
+    approved = replace(facts, approved=True)
+    # A request of a conversation that is sent again, with its approval, has itself in its history.
+    if facts.history_level is None and not no_request_for(real.policy, approved, TARGETS):
+        facts = approved
+    asked = real.ask(facts, writer.write(facts).text, asker)
+    was, decision = again(real, asked)
+    assert as_told_apart(real.policy, was, When()) == as_told_apart(real.policy, facts, When())
+    assert in_order(decision) == evaluate(real.policy, facts, TARGETS)
+    assert {name for name, _ in asked.arrived} <= decision.permitted
+    assert bool(asked.arrived) == bool(decision.permitted)

@@ -15,11 +15,16 @@ import httpx
 import pytest
 
 from gateway.compose import targets_of
+from gateway.domain.decision import BudgetState, Facts, Level
+from gateway.domain.errors import ConfigurationError
 from gateway.domain.finding import Found
+from gateway.domain.money import usd
 from gateway.domain.record import AuditRecord, Label, RecordKind
 from gateway.domain.target import Target
 from gateway.identity.keys import KeyTable
 from gateway.policy import CannotRecompute, CompiledPolicy, compile_policy, load, recompute
+from gateway.policy.archive import load_archived
+from gateway.policy.testing.samples import ordinary
 from gateway.settings import load_settings
 from support.detectors import ListedDetector
 from support.evidence import eventually, mac_of, records
@@ -27,6 +32,7 @@ from support.exposure import CARD, EMAIL, IBAN, NAME, PHONE, SSN
 from support.here import gateway_here
 from support.live import Cloud, Setup, cloud_target, local_target
 from support.nursery import ForkedGateway, client_of, forked_gateway
+from support.situations import Writer, asker_of, reality
 
 POLICY = """\
 schema: 1
@@ -116,6 +122,12 @@ def _compiled(text: str) -> CompiledPolicy:
 
 
 @cache
+def _archived(folder: Path, policy: str, content: bytes) -> CompiledPolicy:
+    """Read anew when the content is another."""
+    return load_archived(folder, policy)
+
+
+@cache
 def _targets(config: Path) -> dict[str, tuple[Target, ...]]:
     """The targets of each model."""
     known = {target.id: target for target in targets_of(config)}
@@ -131,7 +143,8 @@ class Archive:
     state: Path
 
     def policy(self, record: AuditRecord) -> CompiledPolicy:
-        return _compiled((self.state / "policies" / f"{record.policy}.yaml").read_text())
+        folder = self.state / "policies"
+        return _archived(folder, record.policy, (folder / f"{record.policy}.json").read_bytes())
 
     def targets(self, record: AuditRecord) -> tuple[Target, ...]:
         """Those that could have answered: the targets of the model asked for."""
@@ -143,12 +156,18 @@ class Archive:
         mac = mac_of(self.state)
         users = {mac(name.encode()): name for name in policy.users}
         decision = recompute(policy, record, self.targets(record), users)
+        trial = decision.trial
         computed = {
             "level": decision.level.word,
             "action": decision.action.value,
             "because": tuple(reason.rule for reason in decision.reasons),
             "would": tuple(reason.rule for reason in decision.would),
             "permitted": tuple(verdict.target for verdict in decision.targets if verdict.permitted),
+            "would_action": trial.action.value if trial else "",
+            "would_permitted": tuple(sorted(trial.permitted)) if trial else (),
+            "notified": decision.notify,
+            "retain_days": decision.retain_days,
+            "log_content": decision.log_content.name.lower() if decision.log_content else "",
         }
         said = {name: getattr(record, name) for name in computed}
         return {name: (said[name], computed[name]) for name in computed if said[name] != computed[name]}
@@ -338,11 +357,13 @@ def test_another_policy_is_not_taken_for_it(ran: Ran) -> None:
     assert record.policy != now.id.hash
     with pytest.raises(CannotRecompute, match="was made by policy"):
         recompute(now, record, ran.archive.targets(record), {})
-    kept = ran.archive.state / "policies" / f"{record.policy}.yaml"
+    kept = ran.archive.state / "policies" / f"{record.policy}.json"
     text = kept.read_text()
+    edited = text.replace("local_only", "allow", 1)
+    assert edited != text
     try:
-        kept.write_text(text.replace("restricted: {action: local_only}", "restricted: {action: allow}"))
-        with pytest.raises(CannotRecompute, match="was made by policy"):
+        kept.write_text(edited)
+        with pytest.raises(ConfigurationError, match="has been changed"):
             ran.archive.differences(record)
     finally:
         kept.write_text(text)
@@ -377,3 +398,142 @@ async def test_unsure_states_are_recomputed_too(
     assert archive.differences(replace(incomplete, redaction_incomplete=False))
     blind = next(record for record in decided if record.detector == "failed")
     assert archive.differences(replace(blind, detector=Label("ok")))
+
+
+LATER = """\
+schema: 1
+policy: later
+version: 1
+owner: privacy@example.com
+data_types:
+  contact: {detect: [PERSON, EMAIL_ADDRESS], confidence: 0.40}
+  money: {detect: [CREDIT_CARD, IBAN_CODE], confidence: 0.40}
+levels:
+  restricted:
+    - any_of: [money]
+  internal:
+    - any_of: [contact]
+handling:
+  public: {action: allow}
+  internal: {action: redact}
+  confidential: {action: redact, regions: [EU]}
+  restricted: {action: require_approval, approvers: [dpo], approval_lasts: 1h, regions: [EU]}
+limits:
+  cost: {per_request: 0.02 USD, per_app_per_day: 1 USD, when_spent: block}
+  scopes:
+    - {for: {app: nightly}, cost: {per_request: 0.01 USD, per_app_per_day: 2 USD}}
+  ceiling: {cost: {per_app_per_day: 2 USD}}
+if_unsure: {detector_fails: local_only, unreadable_content: local_only, redaction_incomplete: local_only,
+            no_target_left: block}
+rules:
+  - {id: nights, why: x, when: {time: {hours: "20:00-06:00", zone: Europe/Berlin}}, then: {action: local_only}}
+  - {id: weekend, why: x, when: {app: nightly, time: {days: [sat, sun], zone: UTC}}, then: {action: block}}
+  - {id: patients, why: x, when: {declared: [patient, file]}, then: {provider_must_have: [baa], retain_days: 30}}
+  - {id: many, why: x, when: {contains: {any_of: [contact], at_least: 3}}, then: {notify: [team], log_content: never}}
+  - {id: kept, why: x, when: {level: internal or higher}, then: {retain_days: 90, log_content: encrypted}}
+  - {id: trial, why: x, mode: audit, until: 2027-01-31, when: {contains: contact}, then: {action: local_only}}
+"""
+
+ORDINARY = replace(ordinary(date(2026, 9, 1)), minute=12 * 60)
+ONE, THREE = (Found("EMAIL_ADDRESS", 100, 1),), (Found("EMAIL_ADDRESS", 100, 3),)
+CARDS = (Found("CREDIT_CARD", 100, 1),)
+SITUATIONS = (
+    ORDINARY,
+    *(replace(ORDINARY, minute=minute) for minute in (3 * 60 + 59, 4 * 60, 17 * 60 + 59, 18 * 60)),
+    replace(ORDINARY, app="nightly"),
+    replace(ORDINARY, app="nightly", budget=BudgetState.SPENT),
+    replace(ORDINARY, app="nightly", as_of=date(2026, 9, 5)),
+    replace(ORDINARY, labels=("patient",)),
+    replace(ORDINARY, labels=("another", "file")),
+    replace(ORDINARY, history_level=Level.RESTRICTED),
+    replace(ORDINARY, history_level=Level.CONFIDENTIAL, found=ONE),
+    replace(ORDINARY, found=ONE),
+    replace(ORDINARY, found=THREE),
+    replace(ORDINARY, found=CARDS),
+    replace(ORDINARY, found=CARDS, approved=True),
+    replace(ORDINARY, found=CARDS, approved=True, labels=("patient",)),
+)
+
+
+@pytest.fixture(scope="module")
+def later(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Archive, list[tuple[Facts, AuditRecord]]]]:
+    """Each of the situations, with the last record of its decision; on a clock that can be set."""
+    policy = _compiled(LATER)
+    folder = tmp_path_factory.mktemp("later") / "gateway"
+    askers = [asker_of(policy.source, facts, f"tenant-{number}") for number, facts in enumerate(SITUATIONS)]
+    extra = "notify: {team: {url: 'http://127.0.0.1:9/', timeout: 1s}}"
+    with reality(folder, LATER, askers, extra=extra) as real:
+        writer = Writer(policy.source)
+        pairs = zip(SITUATIONS, askers, strict=True)
+        made = [(facts, real.ask(facts, writer.write(facts).text, asker).record) for facts, asker in pairs]
+        yield Archive(folder / "bailiwick.yaml", folder / "state"), made
+
+
+def test_time_labels_history_approvals_and_obligations_are_recorded(
+    later: tuple[Archive, list[tuple[Facts, AuditRecord]]],
+) -> None:
+    """What a decision may depend on beside its content is in its record: minute, labels, the level of the conversation,
+    the approval; and so is what it asks for, and what it would have been if all were enforced."""
+    _, made = later
+    for facts, record in made:
+        assert (record.as_of, record.minute, record.labels) == (facts.as_of, facts.minute, facts.labels)
+        assert record.history_level == ("" if facts.history_level is None else facts.history_level.word)
+        assert (bool(record.approval) and "approval" in record.because) == facts.approved
+        assert record.budget == facts.budget
+    said = dict(made)
+    obliged = said[replace(ORDINARY, found=THREE)]
+    assert (obliged.notified, obliged.retain_days, obliged.log_content) == (("team",), 90, "never")
+    assert (obliged.action, obliged.would_action, obliged.would_permitted) == ("redact", "local_only", ("local",))
+    assert said[replace(ORDINARY, labels=("patient",))].retain_days == 30
+    waiting, approved = said[replace(ORDINARY, found=CARDS)], said[replace(ORDINARY, found=CARDS, approved=True)]
+    assert waiting.approval
+    assert (waiting.action, waiting.permitted) == ("require_approval", ())
+    assert (approved.action, set(approved.permitted)) == ("allow", {"eu", "eu-bound", "local"})
+
+
+def test_they_recompute_to_the_same_decision(later: tuple[Archive, list[tuple[Facts, AuditRecord]]]) -> None:
+    """Every record of these decisions comes out the same: level, action, reasons, targets, obligations and trial."""
+    archive, made = later
+    decided = archive.decided()
+    assert {record.decision for _, record in made} <= {record.decision for record in decided}
+    assert [archive.differences(record) for record in decided] == [{}] * len(decided)
+    reasons = set(itertools.chain.from_iterable((*record.because, *record.would) for record in decided))
+    assert {rule.id for rule in _compiled(LATER).source.rules} <= reasons
+    assert {"approval", "conversation.level", "limits.when_spent"} <= reasons
+
+
+def test_limits_for_somebody_are_recomputed_too(later: tuple[Archive, list[tuple[Facts, AuditRecord]]]) -> None:
+    """From who asked, which a record says, follows what the request and the app could spend, and no more was."""
+    archive, made = later
+    for facts, record in made:
+        decision = recompute(archive.policy(record), record, archive.targets(record))
+        limits = (usd("0.01"), usd(2)) if facts.app == "nightly" else (usd("0.02"), usd(1))
+        assert (decision.cost_cap, decision.day_limit) == limits
+        assert record.reserved <= limits[0]
+
+
+TAMPERED_LATER: dict[str, tuple[Callable[[AuditRecord], bool], dict[str, Any]]] = {
+    "another minute": (lambda r: "nights" in r.because, {"minute": 720}),
+    "another weekday": (lambda r: "weekend" in r.because, {"as_of": date(2026, 9, 4)}),
+    "no label": (lambda r: bool(r.labels), {"labels": ()}),
+    "another label": (lambda r: bool(r.labels), {"labels": (Label("harmless"),)}),
+    "no history": (lambda r: "conversation.level" in r.because, {"history_level": Label("")}),
+    "a worse history": (lambda r: r.level == "internal", {"history_level": Label("restricted")}),
+    "no approval": (lambda r: "approval" in r.because, {"approval": Label("")}),
+    "nobody notified": (lambda r: bool(r.notified), {"notified": ()}),
+    "kept for longer": (lambda r: r.retain_days is not None, {"retain_days": 91}),
+    "kept in clear": (lambda r: bool(r.log_content), {"log_content": Label("")}),
+    "another trial": (lambda r: bool(r.would_action), {"would_action": Label("block"), "would_permitted": ()}),
+    "no trial": (lambda r: bool(r.would_action), {"would_action": Label("")}),
+    "one more target in a trial": (lambda r: bool(r.would_action), {"would_permitted": (Label("cn"), Label("local"))}),
+}
+
+
+@pytest.mark.parametrize("change", TAMPERED_LATER)
+def test_tampering_with_them_shows(later: tuple[Archive, list[tuple[Facts, AuditRecord]]], change: str) -> None:
+    """A minute, a label, a history, an approval, an obligation or a trial that was changed in a record shows."""
+    archive, made = later
+    applies, changes = TAMPERED_LATER[change]
+    concerned = [record for _, record in made if applies(record)]
+    assert concerned
+    assert all(archive.differences(replace(record, **changes)) for record in concerned)

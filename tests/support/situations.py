@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -25,8 +25,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 import gateway.compose.gateway as compose
 from adapters.scripted_cloud.cloud import ScriptedCloud
 from gateway.budgets.sql_ledger import SqlLedger
-from gateway.dialects import openai_chat
-from gateway.domain.decision import BudgetState, Facts, Gate
+from gateway.domain.decision import BudgetState, Facts
 from gateway.domain.estimate import CHARACTERS_PER_TOKEN
 from gateway.domain.finding import DetectorState, Found, Span
 from gateway.domain.money import in_usd
@@ -267,24 +266,26 @@ class Asked:
     arrived: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True)
 class Reality:
     """A gateway put together as in production, whose providers are scripted. It takes one request at a time. `folder`
-    holds its settings and its state."""
+    holds its settings and its state, `keys` are those of who may ask."""
 
-    folder: Path
-    policy: CompiledPolicy
-    portal: BlockingPortal
-    here: GatewayHere
-    cloud: ScriptedCloud
-    clock: SetClock
-    keys: Mapping[Asker, str]
+    def __init__(
+        self,
+        folder: Path,
+        policy: CompiledPolicy,
+        here: GatewayHere,
+        portal: BlockingPortal,
+        cloud: ScriptedCloud,
+        clock: SetClock,
+        keys: Mapping[Asker, str],
+    ) -> None:
+        self.folder, self.policy = folder, policy
+        self._here, self._portal, self._cloud, self._clock, self._keys = here, portal, cloud, clock, keys
 
     def ask(self, facts: Facts, text: str, asker: Asker, first: str = "cn") -> Asked:
         """Send the request of these facts. Where the policy leaves a choice, the target `first` gets it."""
-        so_far = len(self.cloud.received)
-        answer = self.portal.call(self._ask, facts, body_of(facts, f"first-{first}", text), asker)
-        arrived = [(got.json["model"].split()[0], got.body.decode()) for got in self.cloud.received[so_far:]]
+        answer, arrived = self._portal.call(self._ask, facts, body_of(facts, f"first-{first}", text), asker)
         found: list[AuditRecord] = []
 
         def recorded() -> bool:
@@ -292,10 +293,12 @@ class Reality:
             return any(record.action for record in found)
 
         eventually(recorded)
-        return Asked(answer, [record for record in found if record.action][-1], tuple(arrived))
+        return Asked(answer, [record for record in found if record.action][-1], arrived)
 
-    async def _ask(self, facts: Facts, body: dict[str, Any], asker: Asker) -> httpx.Response:
-        self.clock.set(facts)
+    async def _ask(
+        self, facts: Facts, body: dict[str, Any], asker: Asker
+    ) -> tuple[httpx.Response, tuple[tuple[str, str], ...]]:
+        self._clock.set(facts)
         headers = headers_of(facts)
         if facts.history_level is not None:
             named = {"x-bailiwick-conversation": new_decision_id()}
@@ -305,27 +308,29 @@ class Reality:
         if facts.budget is BudgetState.SPENT:
             await self._spend(replace(facts, budget=BudgetState.OK), asker)
         if facts.detector is not DetectorState.OK:
-            self.here.detector.error = RuntimeError("it broke")
+            self._here.detector.error = RuntimeError("it broke")
+        so_far = len(self._cloud.received)
         try:
             answer = await self._post(asker, body, headers)
             if facts.approved:
                 await self._approve(asker.tenant, answer.json()["error"]["approval"])
                 answer = await self._post(asker, body, headers)
         finally:
-            self.here.detector.error = None
-        return answer
+            self._here.detector.error = None
+        arrived = [(got.json["model"].split()[0], got.body.decode()) for got in self._cloud.received[so_far:]]
+        return answer, tuple(arrived)
 
     async def _post(self, asker: Asker, body: object, headers: Mapping[str, str]) -> httpx.Response:
         said = {name: value.encode() for name, value in headers.items()}
-        said["authorization"] = f"Bearer {self.keys[asker]}".encode()
-        return await self.here.client.post("/v1/chat/completions", json=body, headers=said)
+        said["authorization"] = f"Bearer {self._keys[asker]}".encode()
+        return await self._here.client.post("/v1/chat/completions", json=body, headers=said)
 
     async def _approve(self, tenant: str, approval: Mapping[str, Any]) -> None:
         """The word of everybody who is asked for it."""
         for needed in approval["waiting"]:
-            key = self.keys[approver_of(tenant, needed["approvers"][0])]
+            key = self._keys[approver_of(tenant, needed["approvers"][0])]
             path = f"/admin/v1/approvals/{approval['id']}/approve"
-            await self.here.client.post(path, headers={"authorization": f"Bearer {key}"})
+            await self._here.client.post(path, headers={"authorization": f"Bearer {key}"})
 
     async def _spend(self, facts: Facts, asker: Asker) -> None:
         """All that this app may spend on that day, as another replica would."""
@@ -346,12 +351,12 @@ def approver_of(tenant: str, group: str) -> Asker:
 
 @contextmanager
 def reality(
-    folder: Path, text: str, askers: Iterable[Asker], *, models: Iterable[str] = (), leak: str = ""
+    folder: Path, text: str, askers: Iterable[Asker], *, models: Iterable[str] = (), leak: str = "", extra: str = ""
 ) -> Iterator[Reality]:
     """A gateway with the policy in `text` and with these callers, and an approver of every group that may be asked.
 
     Beside `models` it serves ``first-…`` for each target. The clouds' own names of their models hold `leak`: a value
-    that cannot be hidden from them, since it is in the final bytes all the same.
+    that cannot be hidden from them, since it is in the final bytes all the same. `extra` are more settings.
     """
     policy = compile_policy(load(text)[0])
     clock = SetClock()
@@ -370,9 +375,10 @@ def reality(
             [_as_setting(target, cloud.base_url, leak) for target in TARGETS],
             {name: f"{{targets: [{', '.join(order)}], rank: listed}}" for name, order in routes.items()},
             text,
+            extra=extra,
         )
         with portal.wrap_async_context_manager(gateway_here(setup, patch, RealDetector())) as here:
-            yield Reality(folder, policy, portal, here, cloud, clock, keys)
+            yield Reality(folder, policy, here, portal, cloud, clock, keys)
 
 
 def _as_setting(target: Target, base_url: str, leak: str) -> str:

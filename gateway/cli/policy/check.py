@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from gateway.cli.policy.common import FILE, GUARANTEE_BROKEN, INVALID_FILE, complaints, today, tools
+from gateway.cli.policy.common import FILE, GUARANTEE_BROKEN, INVALID_FILE, complaints, format_option, today, tools
 from gateway.cli.policy.reports import data, github, sarif, text
 from gateway.cli.policy.reports.collect import Collector
 from gateway.cli.policy.reports.inputs import settings_file
@@ -25,7 +25,7 @@ _FORMATS = ("text", "json", "sarif", "github")
 @click.option("--known", type=FILE, help="A YAML file with the tenants, apps, groups and channels that there are.")
 @click.option("--as-of", type=click.DateTime(["%Y-%m-%d"]), help="The day to decide on.  [default: today]")
 @click.option("--strict", is_flag=True, help="Warnings fail as well, with exit code 3.")
-@click.option("--format", "shape", type=click.Choice(_FORMATS), default="text", show_default=True)
+@format_option(*_FORMATS)
 @click.pass_context
 def check(
     ctx: click.Context,

@@ -28,6 +28,15 @@ GUARANTEE_BROKEN = 5
 LOOSER = 6
 
 FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+def format_option(*shapes: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The option ``--format``, of which text is what is read on a terminal."""
+    return click.option(
+        "--format", "shape", type=click.Choice(shapes), default="text", show_default=True, help="How to print it."
+    )
+
+
 EXAMPLES = (
     simple_target("local", Zone.LOCAL, "on-premises"),
     simple_target("cloud-eu", Zone.CLOUD, "EU"),

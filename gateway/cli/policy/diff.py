@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from gateway.cli.policy.common import FILE, INVALID_FILE, LOOSER, complaints, today, tools
+from gateway.cli.policy.common import FILE, INVALID_FILE, LOOSER, complaints, format_option, today, tools
 from gateway.cli.policy.reports import changes
 from gateway.cli.policy.reports.causes import lines
 from gateway.cli.policy.reports.changes import DiffReport, Side, Version
@@ -31,7 +31,7 @@ from gateway.policy.written import Written
 @click.argument("new", type=FILE)
 @click.option("--targets", "targets_file", type=FILE, help="bailiwick.yaml, or a YAML list of targets.")
 @click.option("--as-of", type=click.DateTime(["%Y-%m-%d"]), help="The day to decide on.  [default: today]")
-@click.option("--format", "shape", type=click.Choice(["text", "json", "markdown"]), default="text", show_default=True)
+@format_option("text", "json", "markdown")
 @click.option(
     "--fail-on", type=click.Choice(["looser", "any"]), help="Exit code 6 if anything became looser, or changed at all."
 )

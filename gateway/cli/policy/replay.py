@@ -19,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from gateway.audit.codec import decode
 from gateway.cli.common import CliContext
-from gateway.cli.policy.common import LOOSER, complaints
+from gateway.cli.policy.common import LOOSER, complaints, format_option
 from gateway.domain.errors import ConfigurationError
 from gateway.domain.record import label
 from gateway.policy import CompiledPolicy, compile_policy
@@ -54,7 +54,7 @@ def _moment(ctx: click.Context, param: click.Parameter, text: str | None) -> int
 @click.option("--until", callback=_moment, help="Until when (not included).  [default: now]")
 @click.option("--against", metavar="HASH|FILE", help="Compare with this policy instead of with what was recorded.")
 @click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="The gateway's settings file.")
-@click.option("--format", "how", type=click.Choice(["text", "json", "markdown"]), default="text", show_default=True)
+@format_option("text", "json", "markdown")
 @click.option("--fail-on", type=click.Choice(["looser"]), help="Exit with 6 when a decision becomes looser.")
 @click.pass_context
 def replay(
@@ -65,7 +65,7 @@ def replay(
     until: int | None,
     against: str | None,
     config: Path | None,
-    how: str,
+    shape: str,
     fail_on: str | None,
 ) -> None:
     """Replay the recorded requests against the policy NEW, a file or a folder.
@@ -99,7 +99,7 @@ def replay(
             detectable=settings.inspection.registry.entities(),
         )
         report = _replayed(history, question)
-    _print(report, how)
+    _print(report, shape)
     if fail_on is not None and report.loosened:
         ctx.exit(LOOSER)
 
@@ -160,10 +160,10 @@ def _progress(total: int) -> Iterator[Callable[[int], None]]:
         yield lambda covered: bar.advance(task, covered)
 
 
-def _print(report: Report, how: str) -> None:
-    if how == "json":
+def _print(report: Report, shape: str) -> None:
+    if shape == "json":
         click.echo(orjson.dumps(report.as_json(), option=orjson.OPT_INDENT_2))
-    elif how == "markdown":
+    elif shape == "markdown":
         for line in as_markdown(report):
             click.echo(line)
     else:

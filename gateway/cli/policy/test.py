@@ -15,7 +15,7 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
-from gateway.cli.policy.common import FILE, GUARANTEE_BROKEN, TESTS_FAILED, complaints, tools
+from gateway.cli.policy.common import FILE, GUARANTEE_BROKEN, TESTS_FAILED, complaints, format_option, tools
 from gateway.documents import DocumentError
 from gateway.domain.errors import ConfigurationError
 from gateway.policy.analysis.guarantees import prove
@@ -41,7 +41,7 @@ _OUTPUT = click.Path(path_type=Path, dir_okay=False, writable=True)
     metavar="PERCENT",
     help="Fail if the coverage or the mutation score that is asked for is lower.",
 )
-@click.option("--format", "shape", type=click.Choice(_FORMATS), default="text", show_default=True)
+@format_option(*_FORMATS)
 @click.option("--junit", "junit_file", type=_OUTPUT, help="Write the results to this file, as JUnit XML.")
 @click.option("--markdown", "markdown_file", type=_OUTPUT, help="Write the results to this file, as Markdown.")
 @click.pass_context
