@@ -35,6 +35,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--batch", type=int, default=128, help="prompt tokens per step")
     parser.add_argument("--gpu-layers", type=int, default=0, help="-1: all")
+    parser.add_argument("--parallel", type=int, default=16, help="answers at a time")
+    parser.add_argument("--flash-attention", choices=("auto", "on", "off"), default="auto")
+    parser.add_argument("--share-prefixes", type=int, choices=(0, 1), default=0, help="1: between tenants, too")
     parser.add_argument("--queue", type=int, default=32, help="waiting requests at most")
     parser.add_argument("--nice", type=int, default=0)
     return parser.parse_args()
@@ -63,12 +66,23 @@ def _report(kind: Kind, payload: dict[str, object]) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     def load() -> tuple[Scheduler, Identity]:
-        from adapters.llama_cpp.model import LoadedModel  # here, so that a missing library is reported, not raised
+        # Here, so that a missing library is reported, not raised.
+        from adapters.llama_cpp.model import LoadedModel, ModelConfig
 
         started = time.monotonic()
-        model = LoadedModel(options.model, options.context, options.threads, options.batch, options.gpu_layers)
+        config = ModelConfig(
+            path=options.model,
+            context_tokens=options.context,
+            threads=options.threads,
+            batch_tokens=options.batch,
+            gpu_layers=options.gpu_layers,
+            parallel=options.parallel,
+            flash_attention=options.flash_attention,
+        )
+        model = LoadedModel(config)
         identity = Identity(options.name, model.context_tokens, round(time.monotonic() - started, 3))
-        return Scheduler(model, options.name, options.queue), identity
+        scheduler = Scheduler(model, options.name, options.queue, share_prefixes=bool(options.share_prefixes))
+        return scheduler, identity
 
     def announce(identity: Identity, seconds: float) -> None:
         _report(Kind.READY, {"context_tokens": identity.context_tokens, "seconds": round(seconds, 3)})

@@ -69,7 +69,7 @@ class ChatRequest:
     """A checked request. The repr is the class name only: it holds content.
 
     `schema` is None for free text, True for any JSON object, else the JSON schema; `top_logprobs` is None when no
-    log probabilities are wanted.
+    log probabilities are wanted. `background` says that others go first (OpenAI's ``service_tier: flex``).
     """
 
     messages: tuple[Message, ...]
@@ -86,6 +86,7 @@ class ChatRequest:
     schema: Any
     top_logprobs: int | None
     template_options: Mapping[str, Any]
+    background: bool = False
 
 
 def parse(raw: bytes) -> ChatRequest:
@@ -123,6 +124,7 @@ def parse(raw: bytes) -> ChatRequest:
         schema=_response_format(body.get("response_format")),
         top_logprobs=_logprobs(body),
         template_options={key: value for key, value in template_options.items() if key not in _TEMPLATE_OWN},
+        background=body.get("service_tier") == "flex",
     )
 
 

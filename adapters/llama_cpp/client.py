@@ -104,12 +104,15 @@ class Exchange(asyncio.Protocol):
             self._transport.abort()
 
 
-async def ask_stats(path: Path, timeout: float) -> dict[str, Any]:
-    """The engine's live figures. Raises `ConnectionCut` or `TimeoutError`."""
+async def ask_stats(path: Path, timeout: float, prompt_tokens: int | None = None) -> dict[str, Any]:
+    """The engine's live figures, with the predicted time to first token of a prompt of that length.
+
+    Raises `ConnectionCut` or `TimeoutError`.
+    """
     async with asyncio.timeout(timeout):
         exchange = await Exchange.open(path)
         try:
-            exchange.send(Kind.STATS_WANTED)
+            exchange.send(Kind.STATS_WANTED, orjson.dumps({"prompt_tokens": prompt_tokens}))
             frame = await exchange.next(timeout)
         finally:
             exchange.close()

@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,7 +23,8 @@ import orjson
 from adapters.llama_cpp.chat import parse
 from adapters.llama_cpp.failures import BadRequest, bad_request_payload, overloaded_payload
 from adapters.llama_cpp.frames import Decoder, Frame, FrameError, Kind, encode
-from adapters.llama_cpp.scheduler import Job, Scheduler
+from adapters.llama_cpp.scheduler import Scheduler
+from adapters.llama_cpp.work import Job
 
 _log = logging.getLogger(__name__)
 
@@ -36,14 +38,53 @@ class Identity:
     load_seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the gateway knows of a request. `first_token` is how many seconds its first token may take; None: any."""
+
+    tenant: str = ""
+    first_token: float | None = None
+
+
+class Outbox:
+    """What the decode thread has to say, handed over once per wake-up of the event loop rather than once per token."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._entries: deque[tuple[Connection, Kind, bytes]] = deque()
+        self._woken = False
+
+    def put(self, connection: Connection, kind: Kind, payload: bytes) -> None:
+        """From any thread."""
+        self._entries.append((connection, kind, payload))
+        if self._woken:
+            return
+        self._woken = True
+        try:
+            self._loop.call_soon_threadsafe(self._deliver)
+        except RuntimeError:  # the loop has been closed: the process is ending, and nobody waits for the answer
+            return
+
+    def _deliver(self) -> None:
+        self._woken = False  # before the entries are taken: one that is put from now on wakes the loop again
+        frames: dict[Connection, list[bytes]] = {}
+        while self._entries:
+            connection, kind, payload = self._entries.popleft()
+            frames.setdefault(connection, []).append(encode(kind, payload))
+            connection.answered(kind)
+        for connection, parts in frames.items():
+            connection.write(b"".join(parts))
+
+
 class Connection(asyncio.Protocol):
     """One client."""
 
-    def __init__(self, scheduler: Scheduler, identity: Identity) -> None:
-        self._scheduler, self._identity = scheduler, identity
+    def __init__(self, scheduler: Scheduler, identity: Identity, outbox: Outbox) -> None:
+        self._scheduler, self._identity, self._outbox = scheduler, identity, outbox
         self._decoder = Decoder()
         self._transport: asyncio.Transport | None = None
         self._job: Job | None = None
+        self._terms = Terms()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -64,40 +105,64 @@ class Connection(asyncio.Protocol):
 
     def _take(self, frame: Frame) -> None:
         if frame.kind is Kind.STATS_WANTED:
-            self._send(Kind.STATS, orjson.dumps(self._stats()))
+            self._send(Kind.STATS, orjson.dumps(self._stats(_members(frame).get("prompt_tokens"))))
+        elif frame.kind is Kind.TERMS and self._job is None:
+            self._terms = _terms(_members(frame))
         elif frame.kind is Kind.CHAT and self._job is None:
-            self._start(frame.payload)
+            terms, self._terms = self._terms, Terms()
+            self._start(frame.payload, terms)
         else:
             raise FrameError(f"a frame of kind {frame.kind.name} is not expected here")
 
-    def _start(self, body: bytes) -> None:
-        loop = asyncio.get_running_loop()
-
+    def _start(self, body: bytes, terms: Terms) -> None:
         def emit(kind: Kind, payload: bytes) -> None:
-            try:
-                loop.call_soon_threadsafe(self._send, kind, payload)
-            except RuntimeError:  # the loop has been closed: the process is ending, and nobody waits for the answer
-                return
+            self._outbox.put(self, kind, payload)
 
         try:
-            job = Job(parse(body), emit)
+            job = Job(parse(body), emit, terms.tenant, terms.first_token)
         except BadRequest as error:
             self._send(Kind.ERROR, bad_request_payload(error))
             return
-        if self._scheduler.submit(job):
-            self._job = job
-        else:
+        self._job = job
+        if not self._scheduler.submit(job):
+            self._job = None
             self._send(Kind.ERROR, overloaded_payload(self._scheduler.retry_after()))
 
-    def _send(self, kind: Kind, payload: bytes) -> None:
-        if self._transport is None:
-            return
-        self._transport.write(encode(kind, payload))
+    def answered(self, kind: Kind) -> None:
+        """A frame of this kind leaves; the last one of an answer frees the connection."""
         if kind in (Kind.WHOLE, Kind.END, Kind.ERROR):
             self._job = None
 
-    def _stats(self) -> dict[str, object]:
-        return {"pid": os.getpid(), **asdict(self._identity), **asdict(self._scheduler.figures())}
+    def write(self, frames: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(frames)
+
+    def _send(self, kind: Kind, payload: bytes) -> None:
+        self.write(encode(kind, payload))
+
+    def _stats(self, prompt_tokens: object) -> dict[str, object]:
+        if prompt_tokens is not None and not (isinstance(prompt_tokens, int) and prompt_tokens >= 0):
+            raise FrameError("'prompt_tokens' must be a whole number")
+        figures = self._scheduler.figures(prompt_tokens)
+        return {"pid": os.getpid(), **asdict(self._identity), **asdict(figures)}
+
+
+def _members(frame: Frame) -> dict[str, object]:
+    """The JSON object in a frame; an empty payload is an empty one. Raises `FrameError`."""
+    try:
+        value = orjson.loads(frame.payload or b"{}")
+    except orjson.JSONDecodeError:
+        value = None
+    if not isinstance(value, dict):
+        raise FrameError(f"a frame of kind {frame.kind.name} holds no JSON object")
+    return value
+
+
+def _terms(members: dict[str, object]) -> Terms:
+    tenant, first_token = members.get("tenant", ""), members.get("first_token")
+    if not isinstance(tenant, str) or not (first_token is None or isinstance(first_token, int | float)):
+        raise FrameError("the terms of a request are not understood")
+    return Terms(tenant, first_token)
 
 
 def bind(path: Path) -> socket.socket:
@@ -137,7 +202,8 @@ async def serve(
     if not loading.done():
         os._exit(0)  # native loading cannot be interrupted, and joining its thread would wait for it
     scheduler, identity = loading.result()
-    server = await loop.create_unix_server(lambda: Connection(scheduler, identity), sock=listener, backlog=512)
+    outbox = Outbox()
+    server = await loop.create_unix_server(lambda: Connection(scheduler, identity, outbox), sock=listener, backlog=512)
     announce(identity, time.monotonic() - started)
     await ended
     server.close()

@@ -13,10 +13,6 @@ class LoadFailed(Exception):
     """The model cannot be used; `str()` says why, in llama.cpp's words."""
 
 
-class Cancelled(Exception):
-    """The client has gone; nothing is to be answered."""
-
-
 class BadRequest(Exception):
     """The caller's request is at fault. `message` goes to that caller only, so it may name what it sent."""
 
@@ -39,7 +35,13 @@ def bad_request_payload(error: BadRequest) -> bytes:
 
 def overloaded_payload(retry_after: float) -> bytes:
     body = error_body("The queue of the local model is full.", "server_error", "overloaded")
-    return orjson.dumps({"status": 503, "retry_after": retry_after, "body": body})
+    return orjson.dumps({"status": 429, "retry_after": retry_after, "body": body})
+
+
+def late_payload(predicted: float, retry_after: float) -> bytes:
+    message = f"The local model would begin its answer after about {predicted:.1f} seconds, which is too late."
+    body = error_body(message, "server_error", "too_late")
+    return orjson.dumps({"status": 429, "retry_after": retry_after, "body": body})
 
 
 def fault_payload() -> bytes:

@@ -1,8 +1,9 @@
 """The loaded model: everything that touches llama.cpp. The only module that imports it.
 
-One object has one context, which one thread may use at a time; `interrupt` alone may be called from any thread. The C
-interface is used rather than the `Llama` class: that class cannot be interrupted in a long prompt, hides a failed
-grammar (a null pointer, and the process dies), and scans its whole output again for each token.
+One object has one context. `decode`, `take`, `ends`, `piece`, `log_probabilities` and the memory belong to one thread;
+`prompt` and `sampler` may run in another beside it, `interrupt` in any. The C interface is used rather than the `Llama`
+class: that class makes one answer at a time, cannot be interrupted in a long prompt, hides a failed grammar (a null
+pointer, and the process dies), and scans its whole output again for each token.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import ctypes
 import random
 import time
 from collections import deque
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +21,19 @@ import numpy as np
 from jinja2 import TemplateError
 from llama_cpp.llama_chat_format import Jinja2ChatFormatter
 
+from adapters.llama_cpp import cheap
+from adapters.llama_cpp.batch import Batch
 from adapters.llama_cpp.chat import ChatRequest, Sampling
-from adapters.llama_cpp.failures import BadRequest, Cancelled, EngineFault, LoadFailed
+from adapters.llama_cpp.decoding import Outcome, Part
+from adapters.llama_cpp.failures import BadRequest, EngineFault, LoadFailed
 
-_ABORTED = 2  # llama_decode
+_NO_ROOM, _ABORTED = 1, 2  # llama_decode
+_MOST_PLACES = 256  # llama.cpp's LLAMA_MAX_SEQ
+_FLASH_ATTENTION = {
+    "auto": native.LLAMA_FLASH_ATTN_TYPE_AUTO,
+    "on": native.LLAMA_FLASH_ATTN_TYPE_ENABLED,
+    "off": native.LLAMA_FLASH_ATTN_TYPE_DISABLED,
+}
 _LOG_LEVEL_ERROR = 4  # ggml.h
 _FALLBACK_TEMPLATE = (
     "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n'}}"
@@ -38,14 +49,30 @@ def _listen(level: int, text: bytes, _user_data: ctypes.c_void_p) -> None:
         _complaints.append(text.decode("utf-8", "replace").strip())
 
 
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """How to load a model. `context_tokens` 0 takes what the model was trained with; all answers share a cache of that
+    size. `parallel` answers are made at the same time, and `batch_tokens` of prompts read per step at most.
+    `flash_attention` is ``auto`` (wherever the device can), ``on`` or ``off``; `gpu_layers` -1 means all."""
+
+    path: Path
+    context_tokens: int = 0
+    threads: int = 1
+    batch_tokens: int = 128
+    gpu_layers: int = 0
+    parallel: int = 16
+    flash_attention: str = "auto"
+
+
 class Sampler:
     """A chain of samplers for one answer. Must be closed; closing twice is fine."""
 
-    def __init__(self, chain: Any) -> None:
+    def __init__(self, chain: Any, *, slow: bool) -> None:
         self._chain = chain
+        self._sample = native.llama_sampler_sample if slow else cheap.sample
 
-    def sample(self, context: Any) -> int:
-        return int(native.llama_sampler_sample(self._chain, context, -1))
+    def sample(self, context: Any, row: int) -> int:
+        return int(self._sample(self._chain, context, row))
 
     def close(self) -> None:
         if self._chain is not None:
@@ -54,36 +81,49 @@ class Sampler:
 
 
 class LoadedModel:
-    """A model with its context. `context_tokens` 0 takes what the model was trained with. Raises `LoadFailed`."""
+    """A model with its context. Raises `LoadFailed`."""
 
-    def __init__(self, path: Path, context_tokens: int, threads: int, batch_tokens: int, gpu_layers: int) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         native.llama_log_set(_listen, ctypes.c_void_p(0))
         native.llama_backend_init()
         _complaints.clear()
         model_params = native.llama_model_default_params()
-        model_params.n_gpu_layers = gpu_layers if gpu_layers >= 0 else 2**31 - 1
-        self._model = native.llama_model_load_from_file(str(path).encode(), model_params)
+        model_params.n_gpu_layers = config.gpu_layers if config.gpu_layers >= 0 else 2**31 - 1
+        self._model = native.llama_model_load_from_file(str(config.path).encode(), model_params)
         if not self._model:
             raise LoadFailed("; ".join(_complaints) or "llama.cpp gave no reason")
-        params = native.llama_context_default_params()
-        params.n_ctx = context_tokens or native.llama_model_n_ctx_train(self._model)
-        params.n_batch = params.n_ubatch = min(batch_tokens, params.n_ctx)
-        params.n_threads = params.n_threads_batch = threads
-        params.no_perf = True
+        self.rewinds = not (native.llama_model_is_recurrent(self._model) or native.llama_model_is_hybrid(self._model))
+        self.parallel = config.parallel
+        # As many places again for prefixes that wait for their next turn; a recurrent model pays memory for each.
+        self.places = min(config.parallel * (2 if self.rewinds else 1), _MOST_PLACES)
+        params = self._context_params(config)
         self._context = native.llama_init_from_model(self._model, params)
         if not self._context:
             raise LoadFailed("; ".join(_complaints) or "no memory for the context")
         self._install_interrupt()
         self._memory = native.llama_get_memory(self._context)
         self._vocab = native.llama_model_get_vocab(self._model)
-        self._batch_tokens = int(params.n_batch)
-        self._resident: list[int] = []
-        self._one = (native.llama_token * 1)()
+        self._batch = Batch(int(params.n_batch))
+        self.batch_tokens = min(config.batch_tokens, self._batch.size)
+        self.batch_size = self._batch.size
+        self._pieces: dict[int, bytes] = {}
         self._random = random.Random()
         self.context_tokens = int(native.llama_n_ctx(self._context))
         self.vocabulary = int(native.llama_vocab_n_tokens(self._vocab))
         self.progress_at = time.monotonic()
         self._formatter, self.has_template = self._load_formatter()
+
+    def _context_params(self, config: ModelConfig) -> Any:
+        params = native.llama_context_default_params()
+        params.n_ctx = config.context_tokens or native.llama_model_n_ctx_train(self._model)
+        # A step has room for a token of each answer beside its part of the prompts.
+        params.n_batch = params.n_ubatch = min(config.batch_tokens + config.parallel, params.n_ctx)
+        params.n_seq_max = self.places
+        params.kv_unified = True  # places share cells, so that a prefix costs nothing to share; a split cache cannot
+        params.flash_attn_type = _FLASH_ATTENTION[config.flash_attention]
+        params.n_threads = params.n_threads_batch = config.threads
+        params.no_perf = True
+        return params
 
     def _install_interrupt(self) -> None:
         """llama.cpp asks a callback, for each node of the graph, whether to stop. A Python callback would take the GIL
@@ -163,7 +203,7 @@ class LoadedModel:
                 native.llama_sampler_init_dist(seed % native.LLAMA_DEFAULT_SEED),  # that value itself means "any"
             ]
         chain = native.llama_sampler_chain_init(native.llama_sampler_chain_default_params())
-        sampler = Sampler(chain)
+        sampler = Sampler(chain, slow=grammar is not None)
         for part in filter(None, parts):  # a null pointer in the chain would end the process
             native.llama_sampler_chain_add(chain, part)
         if not all(parts):
@@ -181,59 +221,58 @@ class LoadedModel:
 
     # ---- decoding
 
-    def prefill(self, tokens: list[int]) -> int:
-        """Read the prompt; the model is then ready to sample. Returns how many of its tokens it still knew from the
-        request before. Raises `Cancelled` after `interrupt`."""
-        known = 0
-        for a, b in zip(self._resident, tokens[:-1], strict=False):  # the last one is read again: it gives the logits
-            if a != b:
-                break
-            known += 1
-        if not native.llama_memory_seq_rm(self._memory, 0, known, -1):
-            known = 0  # recurrent models cannot go back a part of the way
-            native.llama_memory_clear(self._memory, True)
-        self._resident = tokens[:known]
-        for start in range(known, len(tokens), self._batch_tokens):
-            part = tokens[start : start + self._batch_tokens]
-            self._decode((native.llama_token * len(part))(*part), part)
-        return known
-
-    def step(self, token: int) -> None:
-        """Read one sampled token. Raises `Cancelled` after `interrupt`."""
-        self._one[0] = token
-        self._decode(self._one, [token])
-
-    def sample(self, sampler: Sampler) -> int:
-        return sampler.sample(self._context)
-
-    def _decode(self, buffer: Any, tokens: list[int]) -> None:
-        result = native.llama_decode(self._context, native.llama_batch_get_one(buffer, len(tokens)))
+    def decode(self, parts: list[Part]) -> tuple[Outcome, list[int]]:
+        """Read the parts, at most `batch_size` tokens together. Gives the row of each part's last token, for `take`
+        and `log_probabilities`. Raises `EngineFault`, after which the memory holds nothing certain."""
+        batch, rows = self._batch.fill(parts)
+        result = native.llama_decode(self._context, batch)
         self.progress_at = time.monotonic()
         if result == 0:
-            self._resident += tokens
-            return
-        native.llama_memory_clear(self._memory, True)
-        self._resident = []
+            return Outcome.DONE, rows
+        if result == _NO_ROOM:
+            return Outcome.NO_ROOM, rows
         if result == _ABORTED:
-            raise Cancelled
+            return Outcome.ABORTED, rows
         raise EngineFault(f"llama_decode returned {result}")
 
+    def take(self, sampler: Sampler, row: int) -> int:
+        """The next token of the answer whose last token is in this row."""
+        return sampler.sample(self._context, row)
+
+    def cut(self, place: int, start: int) -> bool:
+        """See `places.Memory`."""
+        return bool(native.llama_memory_seq_rm(self._memory, place, start, -1))
+
+    def copy(self, source: int, place: int, count: int) -> None:
+        """See `places.Memory`."""
+        native.llama_memory_seq_cp(self._memory, source, place, 0, count)
+
+    def resident(self, place: int) -> int:
+        """How many tokens llama.cpp holds in a place."""
+        return int(native.llama_memory_seq_pos_max(self._memory, place)) + 1
+
     def interrupt(self) -> None:
-        """Make the running `prefill` or `step` raise `Cancelled` within milliseconds. From any thread."""
+        """Make the running `decode` end with ABORTED within milliseconds. From any thread."""
         self._stop_flag[0] = b"\x01"
 
     def resume(self) -> None:
-        """Undo `interrupt`, before the next request."""
+        """Undo `interrupt`, before the next step."""
         self._stop_flag[0] = b"\x00"
 
     # ---- tokens
 
     def ends(self, token: int) -> bool:
         """Does the model end its turn with this token?"""
-        return bool(native.llama_vocab_is_eog(self._vocab, token))
+        return bool(cheap.is_end(self._vocab, token))
 
     def piece(self, token: int) -> bytes:
         """The bytes of a token; a control token has none."""
+        known = self._pieces.get(token)
+        if known is None:
+            known = self._pieces[token] = self._spell(token)
+        return known
+
+    def _spell(self, token: int) -> bytes:
         buffer = ctypes.create_string_buffer(128)
         size = native.llama_token_to_piece(self._vocab, token, buffer, len(buffer), 0, False)
         if size < 0:
@@ -241,10 +280,10 @@ class LoadedModel:
             size = native.llama_token_to_piece(self._vocab, token, buffer, len(buffer), 0, False)
         return buffer.raw[: max(size, 0)]
 
-    def log_probabilities(self, token: int, top: int) -> dict[str, Any]:
-        """The entry of `token`, which was sampled last, in the ``logprobs`` of an answer: from the model's own
+    def log_probabilities(self, row: int, token: int, top: int) -> dict[str, Any]:
+        """The entry of `token`, which was sampled from this row, in the ``logprobs`` of an answer: from the model's own
         distribution, before temperature, penalties and grammar."""
-        pointer = native.llama_get_logits_ith(self._context, -1)
+        pointer = cheap.logits(self._context, row)
         logits = np.ctypeslib.as_array(pointer, (self.vocabulary,)).astype(np.float64)
         logits -= logits.max()
         logits -= np.log(np.exp(logits).sum())

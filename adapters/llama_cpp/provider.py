@@ -41,7 +41,7 @@ class LlamaCppProvider:
         exchange = await self._connect()
         complete = False
         try:
-            self._send(exchange, call.body)
+            self._send(exchange, call)
             timeout = call.timeouts.first_event
             while True:
                 frame = await self._next(exchange, timeout)
@@ -66,9 +66,10 @@ class LlamaCppProvider:
     async def ready(self) -> bool:
         return self._engine.state is EngineState.READY
 
-    async def stats(self) -> dict[str, Any]:
-        """State, restarts, queue depth and measured speeds, for the router and the operator."""
-        return await self._engine.stats()
+    async def stats(self, prompt_tokens: int | None = None) -> dict[str, Any]:
+        """State, restarts, queue depth, measured speeds and the predicted time to first token of a prompt of that
+        length, for the router and the operator."""
+        return await self._engine.stats(prompt_tokens=prompt_tokens)
 
     async def aclose(self) -> None:
         while self._idle:
@@ -90,9 +91,11 @@ class LlamaCppProvider:
             raise self._unavailable("The local model cannot be reached.", str(error)) from error
 
     @staticmethod
-    def _send(exchange: Exchange, body: bytes) -> None:
+    def _send(exchange: Exchange, call: ProviderCall) -> None:
+        terms = orjson.dumps({"tenant": call.tenant, "first_token": call.first_token})
         try:
-            exchange.send(Kind.CHAT, body)
+            exchange.send(Kind.TERMS, terms)
+            exchange.send(Kind.CHAT, call.body)
         except FrameError as error:
             public = "The request is too large for the local model."
             raise ProviderError(Code.REQUEST_TOO_LARGE, public, detail=str(error), retryable=False) from error
@@ -111,9 +114,10 @@ def _refusal(frame: Frame) -> ProviderError:
         return ProviderError(Code.TARGET_BAD_ANSWER, "The local model answered with something unexpected.")
     error = orjson.loads(frame.payload)
     status, code = error["status"], error["body"]["error"]["code"]
-    if status == 503:
-        public = "The queue of the local model is full."
-        return ProviderError(Code.OVERLOADED, public, retry_after=error["retry_after"])
+    if status == 429:
+        late = code == "too_late"
+        public = "The local model cannot answer in time." if late else "The queue of the local model is full."
+        return ProviderError(Code.OVERLOADED, public, detail=code, retry_after=error["retry_after"])
     if status >= 500:
         return ProviderError(Code.TARGET_BAD_ANSWER, "The local model could not answer.", detail=code)
     answer = orjson.dumps(error["body"])

@@ -1,223 +1,344 @@
-"""Who decodes when: one thread, one request at a time, a bounded queue.
+"""Who decodes when: continuous batching. One thread decodes, each step for all running answers at once.
 
-This module is the seam for another way of scheduling. The server needs of it `submit`, `cancel`, `figures` and
-`close`; it needs of the others the model, and one `Choice` and `Writer` per answer.
+A step reads one token of each answer that is being made and, beside them, a bounded part of the prompts that are not
+read yet, so that a long prompt slows the others down but never stops them. Another thread prepares requests (template,
+tokens, grammar). The server needs of this module `submit`, `cancel`, `figures`, `retry_after` and `close`.
 """
 
 from __future__ import annotations
 
 import logging
+import queue
 import threading
 import time
-from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from adapters.llama_cpp.answer import Choice, Usage, Writer
-from adapters.llama_cpp.chat import ChatRequest, ToolMode
-from adapters.llama_cpp.failures import BadRequest, Cancelled, EngineFault, bad_request_payload, fault_payload
+from adapters.llama_cpp.failures import BadRequest, EngineFault, bad_request_payload, fault_payload, late_payload
 from adapters.llama_cpp.frames import Kind
-from adapters.llama_cpp.schema import any_object_grammar, arguments_grammar, calls_grammar, to_grammar
+from adapters.llama_cpp.places import Places
+from adapters.llama_cpp.speeds import Figures, Speeds
+from adapters.llama_cpp.steps import Stepper
+from adapters.llama_cpp.waiting import FairQueue
+from adapters.llama_cpp.work import Job, Sequence, Work
 
 if TYPE_CHECKING:  # not at run time: only the process that loads a model may load the native library
     from adapters.llama_cpp.model import LoadedModel
 
 _log = logging.getLogger(__name__)
-_SMOOTHING = 0.2
-
-
-@dataclass(slots=True, repr=False, eq=False)
-class Job:
-    """A request in the queue. `emit` is called on the decode thread and must not block or raise."""
-
-    request: ChatRequest
-    emit: Callable[[Kind, bytes], None]
-    cancelled: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """Live figures. Speeds are tokens per second, 0 when nothing was measured yet; times are seconds."""
-
-    waiting: int
-    running: int
-    prompt_speed: float
-    decode_speed: float
-    request_seconds: float
-    since_progress: float
-    served: int
+_GROWTH = 64  # tokens of cache that each answer should find free when another one is admitted
 
 
 class Scheduler:
-    """Takes at most `limit` waiting requests besides the running one."""
+    """Takes at most `limit` waiting requests besides those for which there are places."""
 
-    def __init__(self, model: LoadedModel, name: str, limit: int) -> None:
+    def __init__(self, model: LoadedModel, name: str, limit: int, *, share_prefixes: bool = False) -> None:
         self._model, self._name, self._limit = model, name, limit
-        self._waiting: deque[Job] = deque()
-        self._running: Job | None = None
+        self._places = Places(model, model.places, rewinds=model.rewinds, shared=share_prefixes)
+        self._speeds = Speeds()
         self._changed = threading.Condition()
+        self._jobs: set[Job] = set()  # accepted, neither answered nor cancelled
+        self._prepared: list[Work] = []
         self._closing = False
-        self._prompt_speed = self._decode_speed = self._request_seconds = 0.0
-        self._served = 0
-        self._thread = threading.Thread(target=self._run, name="decode", daemon=True)
-        self._thread.start()
+        self._stepping: set[Job] = set()  # in the step that is being decoded
+        self._to_prepare: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._preparing_since: float | None = None
+        self._served = self._refused = self._preempted = 0
+        # What follows belongs to the decode thread.
+        self._waiting: FairQueue[Work] = FairQueue()
+        self._ready: list[Sequence] = []  # further choices, and answers that had to make room: before all others
+        self._active: list[Sequence] = []
+        self._pressed = False  # the cache was full: nobody is admitted until an answer is complete
+        self._admissions = 0
+        self._backlog = 0
+        self._stepper = Stepper(model, self._places)
+        self._threads = [
+            threading.Thread(target=self._prepare, name="prepare", daemon=True),
+            threading.Thread(target=self._run, name="decode", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    # ---- for the server, on any thread
 
     def submit(self, job: Job) -> bool:
         """Queue the job; False when the queue is full."""
         with self._changed:
-            if self._closing or len(self._waiting) + (self._running is not None) > self._limit:
+            if self._closing or len(self._jobs) >= self._limit + self._model.parallel:
+                self._refused += 1
                 return False
-            self._waiting.append(job)
-            self._changed.notify()
+            self._jobs.add(job)
+        self._to_prepare.put(job)
         return True
 
     def cancel(self, job: Job) -> None:
-        """Nothing more is wanted of the job: forget it, or stop it before its next token."""
+        """Nothing more is wanted of the job: its place is free before the next token."""
         with self._changed:
             job.cancelled = True
-            if job is self._running:
-                self._model.interrupt()
-            elif job in self._waiting:
-                self._waiting.remove(job)
+            self._jobs.discard(job)
+            if self._stepping and all(one.cancelled for one in self._stepping):
+                self._model.interrupt()  # nobody waits for this step
+            self._changed.notify()
 
     def retry_after(self) -> float:
         """Seconds until a place in the queue is likely to be free."""
-        return min(max(self._request_seconds, 1.0), 60.0)
+        return self._speeds.retry_after(self._model.parallel)
 
-    def figures(self) -> Figures:
+    def figures(self, prompt_tokens: int | None = None) -> Figures:
+        """Live figures, with the predicted time to first token of a prompt of that length."""
+        speeds, parallel, now = self._speeds, self._model.parallel, time.monotonic()
         with self._changed:
-            running = self._running is not None
-            return Figures(
-                waiting=len(self._waiting),
-                running=int(running),
-                prompt_speed=self._prompt_speed,
-                decode_speed=self._decode_speed,
-                request_seconds=self._request_seconds,
-                since_progress=time.monotonic() - self._model.progress_at if running else 0.0,
-                served=self._served,
-            )
+            running = sum(job.started for job in self._jobs)
+            waiting = len(self._jobs) - running
+            stalled = now - self._model.progress_at if self._stepping else 0.0
+            if self._preparing_since is not None:
+                stalled = max(stalled, now - self._preparing_since)
+        place = self._place_seconds(waiting)
+        predicted = None if prompt_tokens is None else speeds.first_token(prompt_tokens, self._backlog, place)
+        return Figures(
+            waiting=waiting,
+            running=running,
+            parallel=parallel,
+            prompt_speed=speeds.prompt,
+            decode_speed=speeds.decode,
+            total_speed=speeds.total,
+            step_seconds=speeds.step,
+            request_seconds=speeds.request,
+            since_progress=stalled,
+            served=self._served,
+            refused=self._refused,
+            backlog=self._backlog,
+            place_seconds=place,
+            prompt_tokens=speeds.prompt_tokens,
+            cached_tokens=speeds.cached_tokens,
+            prefix_hit_rate=speeds.hit_rate,
+            idle_prefixes=self._places.idle,
+            preempted=self._preempted,
+            python_share=speeds.python_share,
+            first_token_seconds=predicted,
+        )
 
     def close(self, timeout: float = 3.0) -> None:
         """Stop everything and give the model's memory back. The jobs hear nothing."""
         with self._changed:
             self._closing = True
-            self._waiting.clear()
-            if self._running is not None:
-                self._running.cancelled = True
-                self._model.interrupt()
+            self._model.interrupt()
             self._changed.notify()
-        self._thread.join(timeout)
-        if not self._thread.is_alive():
+        self._to_prepare.put(None)
+        for thread in self._threads:
+            thread.join(timeout)
+        if not any(thread.is_alive() for thread in self._threads):
+            for work in {*self._prepared, *self._waiting, *(one.work for one in (*self._active, *self._ready))}:
+                work.close()
             self._model.close()
+
+    def _place_seconds(self, waiting: int) -> float:
+        return self._speeds.place(self._model.parallel - len(self._active), waiting, self._model.parallel)
+
+    # ---- the thread that prepares
+
+    def _prepare(self) -> None:
+        while (job := self._to_prepare.get()) is not None:
+            if job.cancelled:
+                continue
+            self._preparing_since = time.monotonic()
+            try:
+                work = Work(job, self._model, self._name)
+            except BadRequest as error:
+                self._end(job, bad_request_payload(error))
+            except Exception as error:  # the border of the thread: without it one odd request would end all service
+                self._report(error)
+                self._end(job, fault_payload())
+            else:
+                with self._changed:
+                    self._prepared.append(work)
+                    self._changed.notify()
+            self._preparing_since = None
+
+    def _end(self, job: Job, payload: bytes) -> None:
+        with self._changed:
+            self._jobs.discard(job)
+        job.emit(Kind.ERROR, payload)
+
+    @staticmethod
+    def _report(error: Exception) -> None:
+        if isinstance(error, EngineFault):
+            _log.error("the engine failed: %s", error)
+        else:
+            _log.error("unexpected %s", type(error).__name__)  # neither text nor traceback: they may quote the request
+
+    # ---- the thread that decodes
 
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._running = None
-                while not self._waiting and not self._closing:
+                self._stepping = set()
+                while not (self._closing or self._prepared or self._active or self._waiting or self._ready):
                     self._changed.wait()
                 if self._closing:
                     return
-                job = self._running = self._waiting.popleft()
-                self._model.resume()
-                self._model.progress_at = time.monotonic()
-            started = time.monotonic()
-            self._serve(job)
-            self._request_seconds = _smooth(self._request_seconds, time.monotonic() - started)
-            self._served += 1
+                prepared, self._prepared = self._prepared, []
+            try:
+                self._forget_cancelled()
+                for work in prepared:
+                    self._receive(work)
+                self._admit()
+                self._step()
+            except Exception as error:  # the border of the thread: without it one odd request would end all service
+                self._report(error)
+                self._fail_all()
 
-    def _serve(self, job: Job) -> None:
-        try:
-            self._answer(job)
-        except Cancelled:
-            return
-        except BadRequest as error:
-            job.emit(Kind.ERROR, bad_request_payload(error))
-        except EngineFault as error:
-            _log.error("the engine failed: %s", error)
-            job.emit(Kind.ERROR, fault_payload())
-        except Exception as error:  # the border of the thread: without it one odd request would end all service
-            _log.error("unexpected %s", type(error).__name__)  # neither text nor traceback: they may quote the request
-            job.emit(Kind.ERROR, fault_payload())
+    def _receive(self, work: Work) -> None:
+        job = work.job
+        if job.first_token is not None:
+            waiting = len(self._waiting) + len(self._ready)
+            unread = len(work.prompt) - self._places.known(work.tenant, work.prompt)
+            spent = time.monotonic() - job.born
+            predicted = spent + self._speeds.first_token(unread, self._backlog, self._place_seconds(waiting))
+            if predicted > job.first_token:
+                work.close()
+                self._refused += 1
+                self._end(job, late_payload(predicted, self.retry_after()))
+                return
+        self._backlog += len(work.prompt)
+        self._waiting.push(work)
 
-    def _answer(self, job: Job) -> None:
-        request, model = job.request, self._model
-        grammar = grammar_for(request)
-        tokens = model.prompt(request)
-        room = model.context_tokens - len(tokens)
-        limit = min(request.max_tokens or room, room)
-        writer, usage, choices = Writer(request, self._name), Usage(prompt=len(tokens)), []
-        for index in range(request.choices):
-            choice = Choice(request, index, limit)
-            choices.append(choice)
-            self._one_choice(job, choice, tokens, grammar, writer, usage)
-        if request.stream:
-            last = writer.usage_chunk(usage)
-            if last is not None:
-                job.emit(Kind.CHUNK, last)
-            job.emit(Kind.END, b"")
-        else:
-            job.emit(Kind.WHOLE, writer.whole(choices, usage))
-
-    def _one_choice(
-        self, job: Job, choice: Choice, tokens: list[int], grammar: str | None, writer: Writer, usage: Usage
-    ) -> None:
-        request, model = job.request, self._model
-        sampler = model.sampler(request.sampling, grammar, choice.index)
-        try:
-            started = time.monotonic()
-            known = model.prefill(tokens)
-            ready = time.monotonic()
-            if choice.index == 0:
-                usage.cached = known
-                if len(tokens) - known >= 16:  # fewer say more about the fixed cost of a call than about the speed
-                    self._prompt_speed = _smooth(self._prompt_speed, (len(tokens) - known) / (ready - started))
-            made = 0
-            while choice.finish_reason is None:
-                if job.cancelled:
-                    raise Cancelled
-                token = model.sample(sampler)
-                made += 1
-                if model.ends(token):
-                    deltas = choice.end()
-                else:
-                    top = request.top_logprobs
-                    deltas = choice.push(
-                        model.piece(token), None if top is None else model.log_probabilities(token, top)
-                    )
-                if request.stream:
-                    self._emit_deltas(job, choice, deltas, writer, first=made == 1)
-                if choice.finish_reason is None:
-                    model.step(token)
-            usage.completion += made
-            if made > 1:
-                self._decode_speed = _smooth(self._decode_speed, made / max(time.monotonic() - ready, 1e-6))
-        finally:
-            sampler.close()
+    def _admit(self) -> None:
+        if not self._active:
+            self._pressed = False
+        while not self._pressed and len(self._active) < self._model.parallel:
+            sequence = next((one for one in self._ready if self._may_start(one)), None)
+            work = None
+            if sequence is None:
+                work = self._waiting.peek(Counter(one.work.tenant for one in self._active))
+                if work is None:
+                    break
+                sequence = work.leader
+            if not self._start(sequence):
+                break
+            if work is None:
+                self._ready.remove(sequence)
+            else:
+                self._waiting.served(work)
+                self._ready += work.open[1:]
+                with self._changed:
+                    work.job.started = True
+        waiting = sum(len(work.prompt) for work in self._waiting)
+        self._backlog = waiting + sum(one.unread for one in self._active if one.unread > 1)
 
     @staticmethod
-    def _emit_deltas(job: Job, choice: Choice, deltas: list[dict[str, object]], writer: Writer, *, first: bool) -> None:
-        if first:
-            job.emit(Kind.CHUNK, writer.chunk(choice, {"role": "assistant", "content": ""}))
-        for delta in deltas:
-            job.emit(Kind.CHUNK, writer.chunk(choice, delta))
-        if choice.finish_reason is not None:
-            job.emit(Kind.CHUNK, writer.chunk(choice, {}, last=True))
+    def _may_start(sequence: Sequence) -> bool:
+        return sequence is sequence.work.leader or sequence.work.prompt_read
 
+    def _start(self, sequence: Sequence) -> bool:
+        """Give the sequence a place, unless the cache would be too full for it."""
+        work = sequence.work
+        known = self._places.known(work.tenant, sequence.tokens)
+        needed = len(sequence.tokens) - known + sum(len(one.tokens) - one.shared for one in self._active)
+        if self._active and needed + _GROWTH * (len(self._active) + 1) > self._model.context_tokens:
+            return False
+        place = self._places.take(work.tenant, sequence.tokens)
+        if place is None:
+            return False
+        sequence.place, sequence.shared = place, len(place.tokens)
+        if not sequence.age:  # one that had to make room keeps its age: the oldest of all gets on in any case
+            self._admissions += 1
+            sequence.age = self._admissions
+        if sequence is work.leader and not sequence.made:
+            work.usage.cached = len(place.tokens)
+            self._speeds.admitted(len(work.prompt), len(place.tokens))
+        self._active.append(sequence)
+        return True
 
-def grammar_for(request: ChatRequest) -> str | None:
-    """The grammar that the answer must follow, if any. Raises `BadRequest`."""
-    if request.tool_mode is ToolMode.ONE and request.forced is not None:
-        return arguments_grammar(request.forced.schema, request.forced.where)
-    if request.tool_mode is ToolMode.SOME:
-        return calls_grammar([(tool.name, tool.schema, tool.where) for tool in request.tools])
-    if request.schema is None:
-        return None
-    if request.schema is True:
-        return any_object_grammar()
-    return to_grammar(request.schema, "response_format.json_schema.schema")
+    def _step(self) -> None:
+        with self._changed:
+            self._stepping = {one.work.job for one in self._active}
+            if not self._stepping:
+                return
+            if not self._closing:
+                self._model.resume()
+            if any(job.cancelled for job in self._stepping):
+                return  # they leave first, or the flag that stops the step for them would be lost
+        started = time.monotonic()
+        made = self._stepper.step(self._active)
+        if made is None:
+            self._make_room()
+            return
+        native = self._stepper.native + sum(self._sample(sequence, row) for sequence, row in made)
+        self._speeds.stepped(time.monotonic() - started, native, self._stepper.read, self._stepper.making)
 
+    def _sample(self, sequence: Sequence, row: int) -> float:
+        """The next token of an answer. Gives the seconds that llama.cpp took for it."""
+        work = sequence.work
+        if sequence.place is None:
+            return 0.0  # the work ended a moment ago, with another of its choices
+        work.prompt_read = True
+        began = time.monotonic()
+        token = self._model.take(sequence.sampler, row)
+        native = time.monotonic() - began
+        try:
+            complete = work.sampled(sequence, self._model, row, token)
+        except Exception as error:  # one odd answer must not end the others
+            self._report(error)
+            self._drop([work], fault_payload())
+        else:
+            if complete:
+                self._finish(sequence)
+        return native
 
-def _smooth(average: float, value: float) -> float:
-    return value if average == 0 else average + _SMOOTHING * (value - average)
+    def _finish(self, sequence: Sequence) -> None:
+        assert sequence.place is not None
+        self._places.release(sequence.place)
+        sequence.place = None
+        self._active.remove(sequence)
+        self._pressed = False
+        work = sequence.work
+        if work.finished(sequence):
+            self._served += 1
+            self._speeds.finished(time.monotonic() - work.job.born)
+            with self._changed:
+                self._jobs.discard(work.job)
+
+    def _make_room(self) -> None:
+        """The cache is full. First go the prefixes that nobody uses, then the answer that began last: it is read again
+        when another one is complete. The oldest goes on, so there is always progress."""
+        if self._places.evict():
+            return
+        youngest = max(self._active, key=lambda one: one.age)
+        if len(self._active) == 1:
+            raise EngineFault("the cache is full with a single answer")
+        assert youngest.place is not None
+        self._places.drop(youngest.place)
+        youngest.place = None
+        self._active.remove(youngest)
+        self._ready.insert(0, youngest)
+        self._pressed = True
+        self._preempted += 1
+
+    def _forget_cancelled(self) -> None:
+        sequences: Iterable[Sequence] = (*self._active, *self._ready)
+        gone = {one.work for one in sequences if one.work.job.cancelled}
+        gone |= {work for work in self._waiting if work.job.cancelled}
+        self._drop(gone, None)
+
+    def _drop(self, works: Iterable[Work], payload: bytes | None) -> None:
+        """The works end here; what was read of their prompts stays in the cache."""
+        for work in works:
+            for sequence in work.open:
+                if sequence.place is not None:
+                    self._places.release(sequence.place)
+                    sequence.place = None
+                    self._active.remove(sequence)
+                    self._pressed = False
+                elif sequence in self._ready:
+                    self._ready.remove(sequence)
+            if not work.job.started and work in self._waiting:
+                self._waiting.remove(work)
+            work.close()
+            if payload is not None:
+                self._end(work.job, payload)
+
+    def _fail_all(self) -> None:
+        self._drop({one.work for one in (*self._active, *self._ready)}, fault_payload())
+        self._places.clear()

@@ -52,9 +52,11 @@ class EngineConfig:
     """One engine. Times in seconds.
 
     `name` is the model name in answers. `context_tokens` 0 takes the model's own, `threads` 0 `default_threads()`,
-    `gpu_layers` -1 all. `queue` bounds the waiting requests. `stall_seconds` is how long a running request may make no
-    progress (no token, no part of the prompt) before the engine counts as hung. `nice` lowers its priority, so that
-    decoding does not slow the gateway down.
+    `gpu_layers` -1 all. `parallel` (1 to 128) answers are made at a time, all in one cache of `context_tokens`; `queue`
+    bounds the requests that wait for a place. `batch_tokens` of prompts are read per step beside the answers.
+    `flash_attention` is ``auto``, ``on`` or ``off``. With `share_prefixes` the prefix cache is shared between tenants.
+    `stall_seconds` is how long a running request may make no progress (no token, no part of the prompt) before the
+    engine counts as hung. `nice` lowers its priority, so that decoding does not slow the gateway down.
     """
 
     name: str
@@ -63,7 +65,10 @@ class EngineConfig:
     threads: int = 0
     gpu_layers: int = 0
     queue: int = 32
+    parallel: int = 16
     batch_tokens: int = 128
+    flash_attention: str = "auto"
+    share_prefixes: bool = False
     nice: int = 5
     start_timeout: float = 300.0
     stall_seconds: float = 120.0
@@ -120,12 +125,13 @@ class EngineSupervisor:
         """Seconds after which it makes sense to try again."""
         return min(max(self._retry_at - time.monotonic(), 1.0), self.config.backoff_most)
 
-    async def stats(self, timeout: float = 5.0) -> dict[str, Any]:
-        """State, restarts, and the engine's live figures while it is READY. Never raises for an engine that is down."""
+    async def stats(self, timeout: float = 5.0, prompt_tokens: int | None = None) -> dict[str, Any]:
+        """State, restarts, and the engine's live figures (`speeds.Figures`) while it is READY. Never raises for an
+        engine that is down."""
         own: dict[str, Any] = {"state": str(self._state), "restarts": self.restarts}
         if self._state is EngineState.READY:
             with contextlib.suppress(ConnectionCut, TimeoutError):  # it may go down now; the state will say so
-                own |= await ask_stats(self.socket, timeout)
+                own |= await ask_stats(self.socket, timeout, prompt_tokens)
         return own
 
     # ---- life
@@ -206,7 +212,8 @@ class EngineSupervisor:
         options = {
             "model": config.model, "socket": self.socket, "name": config.name, "context": config.context_tokens,
             "threads": config.threads or default_threads(), "batch": config.batch_tokens, "queue": config.queue,
-            "gpu-layers": config.gpu_layers, "nice": config.nice,
+            "gpu-layers": config.gpu_layers, "nice": config.nice, "parallel": config.parallel,
+            "flash-attention": config.flash_attention, "share-prefixes": int(config.share_prefixes),
         }  # fmt: skip
         try:
             self._process = await asyncio.create_subprocess_exec(

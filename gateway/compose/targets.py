@@ -45,7 +45,11 @@ class Backends:
             context_tokens=target.context_tokens,
             threads=backend.threads,
             gpu_layers=backend.gpu_layers,
+            parallel=backend.parallel,
             queue=backend.queue,
+            batch_tokens=backend.batch_tokens,
+            flash_attention=backend.flash_attention,
+            share_prefixes=backend.share_prefixes,
         )
         engine = EngineSupervisor(config)
         await engine.start(wait=False)  # a large model loads while the gateway already serves; /readyz tells

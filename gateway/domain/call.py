@@ -36,7 +36,9 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ProviderCall:
-    """One attempt at one target. `body` is the final JSON as bytes; `traceparent` goes to local targets only."""
+    """One attempt at one target. `body` is the final JSON as bytes; `traceparent` and `tenant` go to local targets
+    only. `first_token` is within how many seconds the answer should begin, where another target could take the request
+    if this one cannot; None where it has to wait in any case."""
 
     target: Target
     body: bytes
@@ -44,6 +46,8 @@ class ProviderCall:
     permit: EgressPermit
     timeouts: Timeouts = field(default_factory=Timeouts)
     traceparent: str | None = None
+    tenant: str = ""
+    first_token: float | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -99,7 +99,9 @@ class Dispatcher:
         redacted: Redacted | None = None
         problem: GatewayError | None = None
         spent: BudgetSpent | None = None
-        for candidate in plan.candidates:
+        for number, candidate in enumerate(plan.candidates, start=1):
+            # The last one is not told to hurry: a late answer is better than none.
+            within = decision.first_token if number < len(plan.candidates) else None
             cloud = candidate.target.zone is Zone.CLOUD
             if spent is not None and not cloud:
                 raise spent
@@ -107,7 +109,7 @@ class Dispatcher:
                 redacted = self._redact(exchange, inspection, decision)
             for attempt_here in range(1 + self._retry.per_target):
                 try:
-                    return await self._attempt(exchange, decision, candidate, redacted if cloud else None)
+                    return await self._attempt(exchange, decision, candidate, redacted if cloud else None, within)
                 except BudgetSpent as refusal:
                     spent = refusal
                     problem = problem or refusal
@@ -148,7 +150,12 @@ class Dispatcher:
         return wait if wait <= self._retry.longest_wait else None
 
     async def _attempt(
-        self, exchange: Exchange, decision: Decision, candidate: Candidate, redacted: Redacted | None
+        self,
+        exchange: Exchange,
+        decision: Decision,
+        candidate: Candidate,
+        redacted: Redacted | None,
+        within: float | None,
     ) -> Opened:
         request = exchange.request
         assert request is not None
@@ -168,7 +175,7 @@ class Dispatcher:
         exchange.attempt = attempt
         events: AsyncGenerator[ProviderEvent, None] | None = None
         try:
-            events = await self._admit(exchange, decision, attempt, redacted)
+            events = await self._admit(exchange, decision, attempt, redacted, within)
             first = await self._first_event(exchange, attempt, events)
         except BaseException as error:
             self._give_up(exchange, attempt, error)  # first what needs no await: the task may be cancelled
@@ -190,7 +197,12 @@ class Dispatcher:
         return orjson.dumps(tree)
 
     async def _admit(
-        self, exchange: Exchange, decision: Decision, attempt: Attempt, redacted: Redacted | None
+        self,
+        exchange: Exchange,
+        decision: Decision,
+        attempt: Attempt,
+        redacted: Redacted | None,
+        within: float | None,
     ) -> AsyncGenerator[ProviderEvent, None]:
         request = exchange.request
         assert request is not None
@@ -203,6 +215,8 @@ class Dispatcher:
             values=redacted.mapping.values() if redacted else (),
             timeouts=self._timeouts[attempt.candidate.target.id],
             traceparent=exchange.trace.traceparent,
+            tenant=exchange.caller.tenant,
+            first_token=within,
             day=exchange.facts.as_of if exchange.facts is not None else date.max,
         )
         with exchange.trace.step("guard"):

@@ -35,7 +35,8 @@ class EgressRefused(GatewayError):
 @dataclass(frozen=True, slots=True, repr=False)
 class Outbound:
     """Everything the guard judges. `values` are the texts that must not be in `body`. `day` (UTC) is the one that the
-    decision was made for; without it, no label counts that ever ends."""
+    decision was made for; without it, no label counts that ever ends. `tenant` and `first_token` are as in
+    `ProviderCall`."""
 
     decision_id: str
     decision: Decision
@@ -45,6 +46,8 @@ class Outbound:
     values: tuple[str, ...]
     timeouts: Timeouts = field(default_factory=Timeouts)
     traceparent: str | None = None
+    tenant: str = ""
+    first_token: float | None = None
     day: date = date.max
 
 
@@ -75,6 +78,8 @@ class EgressGuard:
             permit=permit,
             timeouts=outbound.timeouts,
             traceparent=outbound.traceparent if outbound.target.zone is Zone.LOCAL else None,
+            tenant=outbound.tenant if outbound.target.zone is Zone.LOCAL else "",
+            first_token=outbound.first_token,
         )
         events = self._providers[outbound.target.id].stream(call)
         return cast("AsyncGenerator[ProviderEvent, None]", events)

@@ -73,7 +73,10 @@ _OPENAI = (
     "output_limit_field",
     "max_connections",
 )
-_LLAMA_CPP = ("file", "sha256", "hub", "threads", "gpu_layers", "queue")
+_LLAMA_CPP = (
+    *("file", "sha256", "hub", "threads", "gpu_layers"),
+    *("parallel", "queue", "batch_tokens", "flash_attention", "share_prefixes"),
+)
 _INSPECTION = (
     *("timeout", "processes", "cache_bytes", "cache_in_redis"),
     *("countries", "recognizers", "switch_on", "switch_off", "ner"),
@@ -294,7 +297,13 @@ class _Reader:
             base_url=hub["base_url"].text() if "base_url" in hub else "https://huggingface.co",
             threads=_integer(found, "threads", 0, 0, 1024),
             gpu_layers=_integer(found, "gpu_layers", 0, -1, 10_000),
+            parallel=_integer(found, "parallel", 16, 1, 128),
             queue=_integer(found, "queue", 32, 1, 10_000),
+            batch_tokens=_integer(found, "batch_tokens", 128, 16, 4096),
+            flash_attention=found["flash_attention"].one_of(("auto", "on", "off"))
+            if "flash_attention" in found
+            else "auto",
+            share_prefixes=found["share_prefixes"].boolean() if "share_prefixes" in found else False,
         )
 
     def _routes(self, node: Node, targets: set[str]) -> tuple[Route, ...]:

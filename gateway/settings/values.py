@@ -125,7 +125,9 @@ class OpenAISettings:
 @dataclass(frozen=True, slots=True)
 class LlamaCppSettings:
     """The model is at `path`, or is the `file` of the hub's repository `hub`, whose `sha256` is what makes it trusted.
-    `threads` 0 chooses by the cores there are; `gpu_layers` -1 means all; `queue` bounds the waiting requests."""
+    `threads` 0 chooses by the cores there are; `gpu_layers` -1 means all; `parallel` answers are made at a time, and
+    `queue` bounds the waiting requests. `batch_tokens` of prompts are read per step. `share_prefixes`: what was read
+    for one tenant serves another."""
 
     path: Path | None
     hub: str | None = None
@@ -135,7 +137,11 @@ class LlamaCppSettings:
     base_url: str = "https://huggingface.co"
     threads: int = 0
     gpu_layers: int = 0
+    parallel: int = 16
     queue: int = 32
+    batch_tokens: int = 128
+    flash_attention: str = "auto"
+    share_prefixes: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,18 +43,19 @@ def target() -> Target:
     )
 
 
-def call(body: dict[str, Any] | bytes, timeouts: Timeouts | None = None) -> ProviderCall:
-    """A cleared call. A body without messages gets one; temperature is 0 unless it says otherwise."""
+def call(body: dict[str, Any] | bytes, timeouts: Timeouts | None = None, **more: Any) -> ProviderCall:
+    """A cleared call. A body without messages gets one; temperature is 0 unless it says otherwise. `more` are further
+    members of the call (tenant, first_token)."""
     if isinstance(body, dict):
         defaults = {"model": "x", "messages": [{"role": "user", "content": "Hello."}], "temperature": 0}
         body = json.dumps({**defaults, **body}).encode()
     permit = EgressPermit("d1", "local", hashlib.sha256(body).digest())
-    return ProviderCall(target(), body, b'"stream": true' in body, permit, timeouts or Timeouts(5, 20, 20))
+    return ProviderCall(target(), body, b'"stream": true' in body, permit, timeouts or Timeouts(5, 20, 20), **more)
 
 
-async def whole(provider: LlamaCppProvider, body: dict[str, Any]) -> dict[str, Any]:
+async def whole(provider: LlamaCppProvider, body: dict[str, Any], **more: Any) -> dict[str, Any]:
     """The answer to a call without streaming."""
-    async with aclosing(provider.stream(call(body))) as events:
+    async with aclosing(provider.stream(call(body, **more))) as events:
         answers = [event async for event in events]
     assert [type(answer) for answer in answers] == [Whole]
     assert isinstance(answers[0], Whole)

@@ -292,7 +292,7 @@ async def test_a_waiting_request_that_leaves_is_forgotten(provider: LlamaCppProv
 
 async def test_the_queue_is_bounded(tiny_model: Path) -> None:
     """When it is full, the next request is refused at once, with a hint when to come back."""
-    supervisor = EngineSupervisor(config(tiny_model, queue=2))
+    supervisor = EngineSupervisor(config(tiny_model, queue=2, parallel=1))
     await supervisor.start()
     provider = LlamaCppProvider(supervisor)
     try:

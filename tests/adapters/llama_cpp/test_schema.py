@@ -11,15 +11,16 @@ from typing import Any
 import pytest
 
 from adapters.llama_cpp.chat import Sampling
+from adapters.llama_cpp.decoding import Part
 from adapters.llama_cpp.failures import BadRequest
-from adapters.llama_cpp.model import LoadedModel
+from adapters.llama_cpp.model import LoadedModel, ModelConfig
 from adapters.llama_cpp.schema import MAX_DEPTH, any_object_grammar, arguments_grammar, calls_grammar, to_grammar
 
 
 @pytest.fixture(scope="module")
 def model(tiny_model: Path) -> Iterator[LoadedModel]:
     """A model that, left to itself, would never write JSON."""
-    model = LoadedModel(tiny_model, 4096, 1, 128, 0)
+    model = LoadedModel(ModelConfig(tiny_model, context_tokens=4096, parallel=1))
     yield model
     model.close()
 
@@ -30,14 +31,16 @@ def generate(model: LoadedModel, grammar: str, seed: int) -> str:
     sampling = Sampling(temperature=1.0, top_p=1.0, top_k=0, min_p=0.0, seed=seed, logit_bias=ascii_only)
     sampler = model.sampler(sampling, grammar, 0)
     try:
-        model.prefill([10, 20, 30])
-        data = b""
+        model.cut(0, 0)
+        data, read, unread = b"", 0, [10, 20, 30]
         for _ in range(3000):
-            token = model.sample(sampler)
+            _, (row,) = model.decode([Part(0, read, unread, sampled=True)])
+            read += len(unread)
+            token = model.take(sampler, row)
             if model.ends(token):
                 return data.decode()
             data += model.piece(token)
-            model.step(token)
+            unread = [token]
     finally:
         sampler.close()
     raise AssertionError("the grammar does not end")

@@ -1,0 +1,98 @@
+"""Measured speeds, and what they say about the next request. No I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_SMOOTHING = 0.2
+_FEW_TOKENS = 16  # fewer prompt tokens say more about the fixed cost of a step than about the speed
+_LONGEST_WAIT = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Live figures. Speeds are tokens per second, 0 when nothing was measured yet; times are seconds.
+
+    `decode_speed` is what one answer gets, `total_speed` all together. `backlog` counts the prompt tokens that are
+    accepted and not read yet. `prompt_tokens` and `cached_tokens` count since the start; `prefix_hit_rate` is their
+    ratio. `place_seconds` is how long a new request would wait for a place, and `first_token_seconds` the prediction
+    for the prompt length that was asked for, else None.
+    """
+
+    waiting: int
+    running: int
+    parallel: int
+    prompt_speed: float
+    decode_speed: float
+    total_speed: float
+    step_seconds: float
+    request_seconds: float
+    since_progress: float
+    served: int
+    refused: int
+    backlog: int
+    place_seconds: float
+    prompt_tokens: int
+    cached_tokens: int
+    prefix_hit_rate: float
+    idle_prefixes: int
+    preempted: int
+    python_share: float
+    first_token_seconds: float | None = None
+
+
+class Speeds:
+    """Exponentially weighted means of what the decode thread measures."""
+
+    def __init__(self) -> None:
+        self.prompt = self.decode = self.total = self.step = self.request = 0.0
+        self.prompt_tokens = self.cached_tokens = 0
+        self.native_seconds = self.python_seconds = 0.0
+
+    def stepped(self, seconds: float, native: float, prompt: int, generating: int) -> None:
+        """One step took `seconds`, of them `native` in llama.cpp, for so many prompt tokens and answers."""
+        self.native_seconds += native
+        self.python_seconds += max(seconds - native, 0.0)
+        seconds = max(seconds, 1e-6)
+        self.step = _smooth(self.step, seconds)
+        if prompt >= _FEW_TOKENS:
+            self.prompt = _smooth(self.prompt, prompt / seconds)
+        if generating:
+            self.decode = _smooth(self.decode, 1 / seconds)
+            self.total = _smooth(self.total, generating / seconds)
+
+    def admitted(self, prompt: int, cached: int) -> None:
+        self.prompt_tokens += prompt
+        self.cached_tokens += cached
+
+    def finished(self, seconds: float) -> None:
+        self.request = _smooth(self.request, seconds)
+
+    @property
+    def python_share(self) -> float:
+        """The part of all steps that was not spent in llama.cpp."""
+        whole = self.native_seconds + self.python_seconds
+        return self.python_seconds / whole if whole else 0.0
+
+    @property
+    def hit_rate(self) -> float:
+        return self.cached_tokens / self.prompt_tokens if self.prompt_tokens else 0.0
+
+    def place(self, free: int, waiting: int, parallel: int) -> float:
+        """Seconds until a request that comes now gets a place: places become free at an even rate."""
+        ahead = waiting + 1 - free
+        return ahead * self.request / parallel if ahead > 0 else 0.0
+
+    def first_token(self, unread: int, backlog: int, place: float) -> float:
+        """Predicted seconds to the first token of a prompt with `unread` tokens that are not in the cache, behind
+        `backlog` others. 0 while nothing was measured: the first request is never refused for a guess."""
+        reading = (unread + backlog) / self.prompt if self.prompt else 0.0
+        return place + reading + self.step
+
+    def retry_after(self, parallel: int) -> float:
+        """Seconds until a place in the queue is likely to be free."""
+        return min(max(self.request / parallel, 1.0), _LONGEST_WAIT)
+
+
+def _smooth(average: float, value: float) -> float:
+    return value if average == 0 else average + _SMOOTHING * (value - average)

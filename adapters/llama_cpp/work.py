@@ -1,0 +1,138 @@
+"""A request on its way through the scheduler: the job as it came, the work it makes, and the sequences of its answers.
+
+Nothing here decodes; `Work` turns tokens into what the client is sent.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from adapters.llama_cpp.answer import Choice, Usage, Writer
+from adapters.llama_cpp.chat import ChatRequest, ToolMode
+from adapters.llama_cpp.frames import Kind
+from adapters.llama_cpp.places import Place
+from adapters.llama_cpp.schema import any_object_grammar, arguments_grammar, calls_grammar, to_grammar
+
+if TYPE_CHECKING:  # not at run time: only the process that loads a model may load the native library
+    from adapters.llama_cpp.model import LoadedModel, Sampler
+
+
+@dataclass(slots=True, repr=False, eq=False)
+class Job:
+    """A request as it came. `emit` may be called on any thread and must not block or raise. `tenant` bounds who shares
+    prefixes with it; `first_token` is how many seconds the first token may take, None for any time."""
+
+    request: ChatRequest
+    emit: Callable[[Kind, bytes], None]
+    tenant: str = ""
+    first_token: float | None = None
+    cancelled: bool = False
+    started: bool = False
+    born: float = field(default_factory=time.monotonic)
+
+
+class Sequence:
+    """One choice of one work. `tokens` are the prompt and what was sampled; `place.tokens` those of them that are in
+    the cache. `age` orders sequences by when they were admitted; `shared` counts the tokens it found in the cache."""
+
+    def __init__(self, work: Work, choice: Choice, sampler: Sampler) -> None:
+        self.work, self.choice, self.sampler = work, choice, sampler
+        self.tokens = list(work.prompt)
+        self.place: Place | None = None
+        self.age = 0
+        self.shared = 0
+        self.made = 0
+
+    @property
+    def unread(self) -> int:
+        """Tokens that are still to be read before the next one can be sampled."""
+        return len(self.tokens) - (len(self.place.tokens) if self.place is not None else 0)
+
+
+class Work:
+    """A job whose prompt and grammar are in order. `open` are the sequences that are not complete yet."""
+
+    def __init__(self, job: Job, model: LoadedModel, name: str) -> None:
+        """Raises `BadRequest`. Takes milliseconds for long prompts and odd grammars: not for the decode thread."""
+        request = job.request
+        grammar = grammar_for(request)
+        self.job = job
+        self.tenant, self.background = job.tenant, request.background
+        self.prompt = model.prompt(request)
+        self.prompt_read = False
+        self.usage = Usage(prompt=len(self.prompt))
+        self._writer = Writer(request, name)
+        room = model.context_tokens - len(self.prompt)
+        limit = min(request.max_tokens or room, room)
+        self._choices = [Choice(request, index, limit) for index in range(request.choices)]
+        self.open: list[Sequence] = []
+        try:
+            for choice in self._choices:
+                sampler = model.sampler(request.sampling, grammar, choice.index)
+                self.open.append(Sequence(self, choice, sampler))
+        except BaseException:
+            self.close()
+            raise
+        self.leader = self.open[0]
+
+    def close(self) -> None:
+        """Free the samplers. Closing twice is fine."""
+        for sequence in self.open:
+            sequence.sampler.close()
+        self.open = []
+
+    def sampled(self, sequence: Sequence, model: LoadedModel, row: int, token: int) -> bool:
+        """One more token of an answer. True when the answer is complete."""
+        request, choice = self.job.request, sequence.choice
+        sequence.made += 1
+        self.usage.completion += 1
+        if model.ends(token):
+            deltas = choice.end()
+        else:
+            top = request.top_logprobs
+            entry = None if top is None else model.log_probabilities(row, token, top)
+            deltas = choice.push(model.piece(token), entry)
+            sequence.tokens.append(token)
+        if request.stream:
+            self._emit_deltas(choice, deltas, first=sequence.made == 1)
+        return choice.finish_reason is not None
+
+    def finished(self, sequence: Sequence) -> bool:
+        """The answer is complete. True when it was the last one: then everything is sent."""
+        sequence.sampler.close()
+        self.open.remove(sequence)
+        if self.open:
+            return False
+        if self.job.request.stream:
+            last = self._writer.usage_chunk(self.usage)
+            if last is not None:
+                self.job.emit(Kind.CHUNK, last)
+            self.job.emit(Kind.END, b"")
+        else:
+            self.job.emit(Kind.WHOLE, self._writer.whole(self._choices, self.usage))
+        return True
+
+    def _emit_deltas(self, choice: Choice, deltas: list[dict[str, object]], *, first: bool) -> None:
+        emit, writer = self.job.emit, self._writer
+        if first:
+            emit(Kind.CHUNK, writer.chunk(choice, {"role": "assistant", "content": ""}))
+        for delta in deltas:
+            emit(Kind.CHUNK, writer.chunk(choice, delta))
+        if choice.finish_reason is not None:
+            emit(Kind.CHUNK, writer.chunk(choice, {}, last=True))
+
+
+def grammar_for(request: ChatRequest) -> str | None:
+    """The grammar that the answer must follow, if any. Raises `BadRequest`."""
+    if request.tool_mode is ToolMode.ONE and request.forced is not None:
+        return arguments_grammar(request.forced.schema, request.forced.where)
+    if request.tool_mode is ToolMode.SOME:
+        return calls_grammar([(tool.name, tool.schema, tool.where) for tool in request.tools])
+    if request.schema is None:
+        return None
+    if request.schema is True:
+        return any_object_grammar()
+    return to_grammar(request.schema, "response_format.json_schema.schema")
