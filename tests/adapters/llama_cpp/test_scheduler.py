@@ -147,7 +147,7 @@ def test_a_request_that_would_be_late_is_refused_at_once(tiny_model: Path) -> No
         wait_for(lambda: len(running.frames) > 2)
         predicted = engine.scheduler.figures(100).first_token_seconds
         assert predicted is not None
-        assert predicted > engine.scheduler.figures(1).first_token_seconds  # type: ignore[operator]
+        assert predicted > engine.scheduler.figures(1).first_token_seconds
         assert engine.ask(said("Quick!"), first_token=predicted / 10).error(2) == (429, "too_late")
         patient = engine.ask(said("Slow.", max_tokens=1))
         engine.scheduler.cancel(running.job)

@@ -1,0 +1,1 @@
+"""What continuous batching brings, beside the same library used one request at a time."""

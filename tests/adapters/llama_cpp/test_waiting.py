@@ -1,0 +1,105 @@
+"""Tests of who is next: `adapters.llama_cpp.waiting`, `portions` and `speeds`, without a model."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import pytest
+
+from adapters.llama_cpp.portions import portions
+from adapters.llama_cpp.speeds import Speeds
+from adapters.llama_cpp.waiting import FairQueue
+
+
+@dataclass(eq=False)
+class Waiter:
+    """Something that waits, or a prompt that is being read."""
+
+    tenant: str
+    background: bool = False
+    unread: int = 0
+    age: int = 0
+
+    @property
+    def work(self) -> Waiter:
+        return self
+
+
+def order(queue: FairQueue[Waiter], running: Counter[str] | None = None) -> list[Waiter]:
+    """Everybody, as they would be served when nobody else runs."""
+    served = []
+    while (item := queue.peek(running or Counter())) is not None:
+        queue.served(item)
+        served.append(item)
+    return served
+
+
+def test_tenants_take_turns() -> None:
+    """A tenant that sent many waits behind one that sent a single request; within a tenant the order holds."""
+    queue: FairQueue[Waiter] = FairQueue()
+    many, one = [Waiter("many") for _ in range(3)], Waiter("one")
+    for item in (*many, one):
+        queue.push(item)
+    assert order(queue) == [many[0], one, many[1], many[2]]
+
+
+def test_who_has_less_running_is_next() -> None:
+    """Places count, not only turns."""
+    queue: FairQueue[Waiter] = FairQueue()
+    first, second = Waiter("busy"), Waiter("idle")
+    queue.push(first)
+    queue.push(second)
+    assert queue.peek(Counter(busy=2, idle=1)) is second
+    assert len(queue) == 2
+
+
+def test_background_waits_for_everybody_else() -> None:
+    """It is next only when nothing interactive waits, of any tenant."""
+    queue: FairQueue[Waiter] = FairQueue()
+    slow, quick = Waiter("a", background=True), Waiter("b")
+    queue.push(slow)
+    queue.push(quick)
+    assert list(queue) == [quick, slow]
+    assert order(queue, Counter(b=9)) == [quick, slow]
+
+
+def test_who_leaves_is_forgotten() -> None:
+    """Removing twice is an error, not silence."""
+    queue: FairQueue[Waiter] = FairQueue()
+    item = Waiter("a")
+    queue.push(item)
+    queue.remove(item)
+    assert (len(queue), queue.peek(Counter())) == (0, None)
+    with pytest.raises(ValueError, match="not in the queue"):
+        queue.remove(item)
+
+
+def test_a_step_is_shared_between_tenants() -> None:
+    """Each gets the same share, the oldest prompt of each first, and what one does not need goes to the next."""
+    a, b, c = Waiter("x", unread=500, age=1), Waiter("x", unread=500, age=2), Waiter("y", unread=30, age=3)
+    assert dict(portions([c, b, a], 128)) == {a: 98, c: 30}
+    assert dict(portions([b, a], 128)) == {a: 128}
+
+
+def test_a_step_never_exceeds_its_budget() -> None:
+    """Also with more tenants than tokens; background prompts get only what is left."""
+    crowd = [Waiter(str(number), unread=9, age=number) for number in range(50)]
+    late = Waiter("z", background=True, unread=9)
+    given = portions([late, *crowd], 20)
+    assert sum(count for _, count in given) == 20
+    assert late not in dict(given)
+    assert dict(portions([late, crowd[0]], 20)) == {crowd[0]: 9, late: 9}
+
+
+def test_the_prediction_follows_the_load() -> None:
+    """Nothing is predicted before a measurement; then waiting, reading and one step add up."""
+    speeds = Speeds()
+    assert speeds.first_token(10_000, 10_000, speeds.place(0, 99, 1)) == 0
+    speeds.stepped(0.5, 0.4, 100, 2)
+    speeds.finished(8.0)
+    assert speeds.place(1, 0, 4) == 0
+    assert speeds.place(0, 3, 4) == 8
+    assert speeds.first_token(200, 100, 8.0) == pytest.approx(8 + 300 / 200 + 0.5)
+    assert speeds.python_share == pytest.approx(0.2)
+    assert speeds.retry_after(4) == 2
