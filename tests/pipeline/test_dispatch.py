@@ -12,7 +12,7 @@ from gateway.domain.errors import Code, GatewayError, ProviderError
 from gateway.domain.money import Price
 from gateway.domain.record import RecordKind
 from gateway.domain.target import Target, Zone
-from support.assembly import Assembly, RecordingProvider, a_target
+from support.assembly import CALLER, Assembly, RecordingProvider, a_target
 from support.exposure import NAME
 from support.playing import BLOCKING, END, FRUGAL, Counting, Playing, until, whole
 
@@ -112,6 +112,16 @@ async def test_clouds_get_the_stand_ins_and_the_local_model_the_words() -> None:
     await built(first=cloud, here=local).ask(f"Write to {NAME}")
     assert NAME not in cloud.bodies[0]
     assert NAME in local.bodies[0]
+
+
+async def test_only_who_can_be_replaced_has_to_hurry() -> None:
+    """A target learns the policy's bound for the first token while another one follows, the last does not; and only
+    targets in house learn whose request it is."""
+    policy = BLOCKING.replace("limits:\n", "limits:\n  latency: {first_token: 2s}\n")
+    local, cloud = RecordingProvider(failing()), RecordingProvider()
+    await built(policy=policy, here=local, first=cloud).ask("Hello")
+    told = [(call.first_token, call.tenant) for call in (local.calls[0], cloud.calls[0])]
+    assert told == [(2.0, CALLER.tenant), (None, "")]
 
 
 async def test_what_cannot_be_paid_is_the_policys_matter() -> None:

@@ -8,10 +8,12 @@ from dataclasses import replace
 import anyio
 import pytest
 
+from adapters.llama_cpp.client import Exchange
+from adapters.llama_cpp.frames import Kind
 from adapters.llama_cpp.provider import LlamaCppProvider
 from gateway.domain.call import EgressPermit, End, Timeouts, Whole
 from gateway.domain.errors import Code, ProviderError
-from support.local_engine import LONG, call, whole
+from support.local_engine import LONG, call, until, whole
 
 pytestmark = pytest.mark.anyio
 
@@ -76,3 +78,38 @@ async def test_events_have_no_content_in_their_repr(provider: LlamaCppProvider) 
     (event,) = [event async for event in provider.stream(call({"max_tokens": 5}))]
     assert isinstance(event, Whole)
     assert "choices" not in repr(event)
+
+
+async def test_the_tenant_bounds_who_shares_a_prefix(provider: LlamaCppProvider) -> None:
+    """Through the whole path: the same prompt is known to its tenant and new to another."""
+    body = {"messages": [{"role": "user", "content": "Everybody sends this. " * 10}], "max_tokens": 1}
+
+    async def cached(tenant: str) -> int:
+        answer = await whole(provider, body, tenant=tenant)
+        return int(answer["usage"]["prompt_tokens_details"]["cached_tokens"])
+
+    assert [await cached(tenant) > 200 for tenant in ("one", "one", "two")] == [False, True, False]
+
+
+async def test_a_request_that_would_be_late_goes_elsewhere(provider: LlamaCppProvider) -> None:
+    """It is refused at once with an error that lets the router try another target; without a bound it is served."""
+    long = {"messages": [{"role": "user", "content": "q" * 10_000}], "max_tokens": 1}
+    predicted = (await provider.stats(prompt_tokens=10_000))["first_token_seconds"]
+    assert predicted > 0
+    with pytest.raises(ProviderError) as caught:
+        await whole(provider, long, first_token=predicted / 20)
+    assert (caught.value.code, caught.value.retryable, caught.value.detail) == (Code.OVERLOADED, True, "too_late")
+    assert (await whole(provider, long))["usage"]["completion_tokens"] == 1
+
+
+async def test_terms_that_make_no_sense_end_the_connection(provider: LlamaCppProvider) -> None:
+    """A peer that gets the protocol wrong is cut, and nobody else notices."""
+    for kind, payload in (
+        (Kind.TERMS, b"[]"),
+        (Kind.TERMS, b'{"tenant": 1}'),
+        (Kind.STATS_WANTED, b'{"prompt_tokens": -1}'),
+    ):
+        exchange = await Exchange.open(provider._engine.socket)
+        exchange.send(kind, payload)
+        await until(lambda exchange=exchange: not exchange.free, 2)
+    assert await whole(provider, {"max_tokens": 1})
