@@ -11,6 +11,8 @@ from gateway.domain.money import Price
 from gateway.domain.target import Route, Zone
 from gateway.settings.recognizers import RegistrySettings
 
+DEFAULT_HUB = "https://huggingface.co"
+
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
@@ -124,7 +126,8 @@ class OpenAISettings:
 
 @dataclass(frozen=True, slots=True)
 class LlamaCppSettings:
-    """The model is at `path`, or is the `file` of the hub's repository `hub`, whose `sha256` is what makes it trusted.
+    """The model is at `path`, or is the `file` of the hub's repository `hub`, whose `sha256` is what makes it trusted,
+    or is `registered` (``name@alias``, ``name@number``) in the registry of models.
     `threads` 0 chooses by the cores there are; `gpu_layers` -1 means all; `parallel` answers are made at a time, and
     `queue` bounds the waiting requests. `batch_tokens` of prompts are read per step. `share_prefixes`: what was read
     for one tenant serves another."""
@@ -134,7 +137,7 @@ class LlamaCppSettings:
     file: str | None = None
     revision: str = "main"
     sha256: str | None = None
-    base_url: str = "https://huggingface.co"
+    base_url: str = DEFAULT_HUB
     threads: int = 0
     gpu_layers: int = 0
     parallel: int = 16
@@ -142,6 +145,7 @@ class LlamaCppSettings:
     batch_tokens: int = 128
     flash_attention: str = "auto"
     share_prefixes: bool = False
+    registered: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +221,11 @@ class Settings:
     def model_cache(self) -> Path:
         """The folder for models fetched from a hub."""
         return self.storage.folder / "models"
+
+    @property
+    def model_registry(self) -> Path:
+        """The folder of the registry of models, with its files."""
+        return self.model_cache / "registry"
 
     def listening(self, host: str | None, port: int | None) -> Settings:
         """The same settings with another address to listen on, where one is given."""
