@@ -27,6 +27,7 @@ def advise(
         _undetectable(policy, places, problems, detectable)
     _unused(policy, places, problems)
     _looser_when_higher(policy, places, problems)
+    _claimed(policy, places, problems)
     if ("section", "if_unsure") not in places and ("section", "extends") not in places:
         message = f"if_unsure is missing, so each of these means block: {', '.join(UNSURE)}"
         problems.warn(places["file", ""], message)
@@ -60,7 +61,9 @@ def _looser_when_higher(policy: Policy, places: Mapping[tuple[str, str], Node], 
         if level > Level.PUBLIC and (what := _looser(policy.handling[level], policy.handling[level - 1])):
             below = Level(level - 1).word
             message = f"{level.word} data is handled less strictly than {below} data: {what}"
-            problems.warn(places["handling", level.word], message)
+            # A file that extends another may have written only the other of the two, or neither.
+            written = (("handling", level.word), ("handling", below), ("section", "extends"))
+            problems.warn(next(places[key] for key in written if key in places), message)
 
 
 def _looser(higher: Outcome, lower: Outcome) -> str:
@@ -83,3 +86,16 @@ def _lapsed(policy: Policy, places: Mapping[tuple[str, str], Node], problems: Pr
     for waiver in policy.waivers:
         if waiver.expires < today:
             problems.warn(places["exception", waiver.id], f"exception '{waiver.id}' expired on {waiver.expires}")
+
+
+def _claimed(policy: Policy, places: Mapping[tuple[str, str], Node], problems: Problems) -> None:
+    """What is for a user alone is for every caller who says so: a request names its user itself."""
+    message = "is for whoever names this user: a request says itself for which user it is, so name an app as well"
+    for waiver in policy.waivers:
+        if {name for name, _ in waiver.who.names} == {"user"}:
+            problems.warn(places["exception", waiver.id], f"exception '{waiver.id}' {message}")
+    for scope in policy.limits.scopes:
+        if {name for name, _ in scope.who.names} == {"user"}:
+            problems.warn(
+                places["section", "limits"], f"the limit for user {', '.join(scope.who.names[0][1])} {message}"
+            )

@@ -15,10 +15,17 @@ MINUTES = 1440
 @lru_cache(4096)  # requests of the same minute come in thousands
 def within(times: Times, day: date, minute: int) -> bool:
     """Does this minute of this day (UTC) lie in `times`?"""
-    there = (datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(minutes=minute)).astimezone(
-        ZoneInfo(times.zone)
-    )
+    there = on_clocks(ZoneInfo(times.zone), day, minute)
     weekday, now = there.weekday(), there.hour * 60 + there.minute
     if times.start < times.end:
         return weekday in times.days and times.start <= now < times.end
     return (weekday in times.days and now >= times.start) or ((weekday - 1) % 7 in times.days and now < times.end)
+
+
+def on_clocks(zone: ZoneInfo, day: date, minute: int = 0) -> datetime:
+    """This minute of this day (UTC) on the clocks of a zone; on those of UTC where the calendar ends."""
+    midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    try:
+        return (midnight + timedelta(minutes=minute)).astimezone(zone)
+    except OverflowError:
+        return midnight + timedelta(minutes=min(minute, MINUTES - 1))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -41,6 +42,8 @@ _PURPOSE = b"bailiwick policy signature 1\n"
 _KEY = "ed25519:"
 _SIGNER = b"Signer: "
 _MOST_SIGNATURES = 64
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")
+"""A signer's name: it is printed before anything is verified, so nothing in it may steer a terminal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +116,7 @@ def parsed_key(data: bytes, passphrase: Callable[[], str], file: str) -> Signer:
     except (ValueError, TypeError, UnsupportedAlgorithm) as problem:
         reason = "the passphrase is wrong" if encrypted else "the file is damaged"
         raise ConfigurationError(f"{file}: cannot be used: {reason}") from problem
-    if not isinstance(key, Ed25519PrivateKey):
+    if not isinstance(key, Ed25519PrivateKey) or not _NAME.fullmatch(name):
         raise ConfigurationError(f"{file}: is not an Ed25519 key; make one with: bailiwick policy keygen")
     return Signer(name, key)
 
@@ -236,6 +239,8 @@ def _signature(entry: Any) -> Signature:
         raise ValueError
     texts = [said["signer"], said["at"], *said["files"].values(), *said["policies"].values()]
     if said["schema"] != SCHEMA or not all(isinstance(text, str) for text in texts):
+        raise ValueError
+    if not _NAME.fullmatch(said["signer"]):
         raise ValueError
     statement = Statement(said["files"], said["policies"], said["signer"], said["at"])
     return Signature(statement, base64.b64decode(entry["signature"], validate=True))

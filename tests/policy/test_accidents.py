@@ -14,7 +14,7 @@ from gateway.policy import load
 from gateway.policy.load import load_file
 from gateway.policy.names import Surroundings
 from gateway.policy.sources import read_policies
-from support.policies import document, rule
+from support.policies import BASE, document, rule
 
 KNOWN = Surroundings(known={"tenant": frozenset({"school"}), "app": frozenset({"chat", "batch"})})
 LIMIT = {"cost": {"per_app_per_day": "5 USD"}}
@@ -119,3 +119,15 @@ def test_a_folder_without_policies_is_an_error(tmp_path: Path) -> None:
         read_policies(tmp_path)
     with pytest.raises(ConfigurationError):
         load(tmp_path / "gone.yaml")
+
+
+def test_what_is_for_a_user_alone_is_pointed_out() -> None:
+    """Any caller can name any user; an app or a group belongs to the key."""
+    lifting = {"id": "EX", "lifts": "r", "approved_by": "dpo", "ticket": "T-1", "expires": "2099-01-01"}
+    blocked = rule("r", {"app": "hr"}, {"action": "block"})
+    alone = document(rules=[blocked], exceptions=[{**lifting, "for": {"user": "ann"}}])
+    together = document(rules=[blocked], exceptions=[{**lifting, "for": {"user": "ann", "app": "hr"}}])
+    scope = {"for": {"user": "ann"}, "cost": {"per_request": "1 USD"}}
+    limited = document(limits={**BASE["limits"], "scopes": [scope]})
+    said = [[each.message for each in load(json.dumps(one))[1]] for one in (alone, together, limited)]
+    assert [any("for whoever names this user" in message for message in each) for each in said] == [True, False, True]

@@ -114,6 +114,19 @@ def test_test_fails() -> None:
     )
 
 
+def test_a_name_over_several_lines_writes_none_of_its_own() -> None:
+    """Whoever writes a test file must not write results, or commands to the service that runs the tests."""
+    write_tests("public")
+    text = Path("acme_test.yaml").read_text().replace("With the detector", '"With\\n::error::the\\n✓ detector"')
+    guarantee = '{"say": "A\\n✓ promise", "always": {"has_target": true}}'
+    Path("acme_test.yaml").write_text(f"{text.rstrip()}\nguarantees: [{guarantee}]\n")
+    lines = run("test", "acme_test.yaml").stdout.splitlines()
+    assert [line for line in lines if "detector" in line] == [
+        "✗ With ::error::the ✓ detector  (acme_test.yaml:6)",
+    ], lines
+    assert not [line for line in lines if line == "✓ promise"]
+
+
 def test_test_needs_a_valid_file() -> None:
     """A policy file given as a test file is told so; exit code 3."""
     result = run("test", "acme.yaml")
@@ -170,3 +183,12 @@ def test_explain_without_targets_says_that_they_are_examples() -> None:
     result = run("explain", "acme.yaml")
     assert "examples" in result.stderr
     assert "cloud-eu" in result.stdout
+
+
+def test_explain_reads_what_a_policy_extends() -> None:
+    """As the gateway does: a policy that says only what is stricter is a whole one."""
+    Path("child.yaml").write_text("schema: 1\npolicy: child\nversion: 1\nowner: o\nextends: acme.yaml\nnote: x\n")
+    assert run("explain", "child.yaml", "--facts", "{found: {CREDIT_CARD: 1}}").exit_code == 3
+    Path("child.yaml").write_text("schema: 1\npolicy: child\nversion: 1\nowner: o\nextends: acme.yaml\n")
+    result = run("explain", "child.yaml", "--facts", "{found: {CREDIT_CARD: 1}}")
+    assert result.exit_code == 0, result.output

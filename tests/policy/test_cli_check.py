@@ -284,6 +284,18 @@ def test_a_folder_of_files_is_checked_as_it_is_used() -> None:
     assert "the id 'no-ai' is taken already" in clash.stderr
 
 
+def test_test_files_in_a_folder_are_read_with_it() -> None:
+    """What somebody counts on of a file must hold for every tenant that gets it, however the check is called."""
+    os.mkdir("policies")
+    write("policies/base.yaml")
+    write("policies/school.yaml", policy="school", **{"for": {"tenant": "school-eu"}})
+    targets = [{"id": "out", "zone": "cloud", "region": "US"}]
+    write_tests("policies/base_test.yaml", FAILS, policy="base.yaml", targets=targets)
+    result = run("policies", "--format", "json")
+    assert result.exit_code == 5, result.output
+    assert [len(file["guarantees"]) for file in found(result)["files"]] == [1, 1]
+
+
 def test_what_a_policy_extends_is_analysed_with_it() -> None:
     """Lines of the parent are named with the parent's file."""
     write("base.yaml")

@@ -246,6 +246,19 @@ def test_the_two_person_rule(folder: Path) -> None:
     assert run("verify", "live").stdout == "ok: 2 files, signed by alice, bob; needed: 2\n"
 
 
+def test_a_name_that_anybody_wrote_there_is_not_told_as_a_signer(folder: Path) -> None:
+    """Who publishes is told and recorded, and who is known by a key; a forged signature of a colleague is not."""
+    configure()
+    assert run("sign", str(folder), "--key", "bob.key").exit_code == 0
+    document = json.loads((folder / SIGNATURES).read_text())
+    document["signatures"][0]["signature"] = "A" * 86 + "=="
+    (folder / SIGNATURES).write_text(json.dumps(document))
+    result = run("publish", str(folder), "--to", "live", "--key", "alice.key", "--yes")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.endswith("signed by alice\n")
+    assert {signer for _, _, signer in events()} == {"alice"}
+
+
 def test_what_cannot_be_recorded_is_not_published(folder: Path) -> None:
     """Without a record of it there is no publishing."""
     configure()

@@ -358,3 +358,14 @@ def test_a_folder_with_a_child_that_loosens_is_refused(tmp_path: Path) -> None:
     bad = child(if_unsure={"detector_fails": "local_only"}) | {"for": {"tenant": ["lab"]}}
     with pytest.raises(DocumentError, match="can only be stricter"):
         read_policies(written(tmp_path, base=PARENT, child=bad))
+
+
+def test_a_child_may_say_how_one_level_is_handled(tmp_path: Path) -> None:
+    """Also where the next level is then handled less strictly: that is a warning at the line that the child has."""
+    inside = {"action": "local_only"}
+    free = {"action": "allow"}
+    handling = {"public": free, "internal": free, "confidential": free, "restricted": inside}
+    folder = written(tmp_path, base=document(handling=handling), all=child(handling={"internal": inside}))
+    policies = read_policies(folder)
+    assert policies.everybody.policy.handling[Level.INTERNAL].action is Action.LOCAL_ONLY
+    assert any("confidential data is handled less strictly" in each.message for each in policies.warnings)

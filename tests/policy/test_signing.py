@@ -157,6 +157,8 @@ def test_a_statement_cannot_be_altered(folder: Path, field: str) -> None:
         '{"schema": 1, "signatures": [{}]}',
         '{"schema": 1, "signatures": [[]]}',
         '{"schema": 1, "signatures": "x"}',
+        '{"schema": 1, "signatures": [{"signature": "", "statement": {"schema": 1, "files": {}, "policies": {}, '
+        '"signer": "eve\\u001b[2K\\rok: signed by alice", "at": ""}}]}',
         "[" * 100_000,
     ],
 )

@@ -267,8 +267,10 @@ POLICIES = [
     "own",
     "ended",
     *(f"default, {change}" for change in CHANGES),
-    *(f"{name}, {change}" for name in PACKS for change in ("softened", "shaken")),
-    "hipaa, recorded only",
+    *(f"{name}, shaken" for name in PACKS),
+    "hipaa, softened",
+    "school, softened",
+    "gdpr, recorded only",
 ]
 """Policies with guarantees that they break."""
 
@@ -508,7 +510,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Reality, Wri
         yield real, Writer(real.policy.source)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(requests())
 def test_whatever_is_asked_is_decided_as_the_policy_says(
     own: tuple[Reality, Writer], request_of: tuple[Facts, Asker]

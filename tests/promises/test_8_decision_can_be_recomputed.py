@@ -236,7 +236,7 @@ def ran(cloud: Cloud, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
 
 def send(client: httpx.Client, body: dict[str, Any], hints: Mapping[str, str]) -> httpx.Response:
     return client.post(
-        "/v1/chat/completions", json=body, headers={name: value.encode() for name, value in hints.items()}
+        "/v1/chat/completions", json=body, headers={name.encode(): value.encode() for name, value in hints.items()}
     )
 
 
@@ -479,7 +479,7 @@ def test_time_labels_history_approvals_and_obligations_are_recorded(
         assert (record.as_of, record.minute, record.labels) == (facts.as_of, facts.minute, facts.labels)
         assert record.history_level == ("" if facts.history_level is None else facts.history_level.word)
         assert (bool(record.approval) and "approval" in record.because) == facts.approved
-        assert record.budget == facts.budget
+        assert record.budget == facts.budget.value
     said = dict(made)
     obliged = said[replace(ORDINARY, found=THREE)]
     assert (obliged.notified, obliged.retain_days, obliged.log_content) == (("team",), 90, "never")

@@ -1,8 +1,6 @@
 """Facts of which an analysis speaks, made into requests in which a real gateway finds just these facts.
 
-Who asks is an API key, what is found are values that the real recognisers find, what is declared are headers, the time
-is that of the gateway's clock.
-"""
+Who asks is an API key, what is found are values that the real recognisers find, what is declared are headers."""
 
 from __future__ import annotations
 
@@ -108,17 +106,13 @@ def _cards() -> Iterator[str]:
         yield f"Card {digits}{-total % 10} was used."
 
 
-def _keys() -> Iterator[str]:
-    return (f"key AKIAIOSFODNN7EX{number}QK" for number in range(100, 400))
-
-
 _CITIES = ("Paris", "Berlin", "Madrid", "Lyon", "Vienna", "Prague", "Lisbon", "Dublin")
 _ILLS = ("diabetes", "asthma", "epilepsy", "pneumonia", "arthritis")
 _PILLS = ("metformin", "ibuprofen", "paracetamol", "amoxicillin", "insulin")
 SENTENCES: Mapping[str, Callable[[], Iterator[str]]] = MappingProxyType(
     {
         "AGE": _numbered(range(21, 99), "aged {}"),
-        "API_KEY": _keys,
+        "API_KEY": _numbered(range(100, 400), "key AKIAIOSFODNN7EX{}QK"),
         "CREDIT_CARD": _cards,
         "DATE_OF_BIRTH": _numbered(range(10, 29), "Date of birth: {} March 1984."),
         "EMAIL_ADDRESS": _numbered(range(100, 400), "Write to user{}@example.com soon."),
@@ -321,8 +315,8 @@ class Reality:
         return answer, tuple(arrived)
 
     async def _post(self, asker: Asker, body: object, headers: Mapping[str, str]) -> httpx.Response:
-        said = {name: value.encode() for name, value in headers.items()}
-        said["authorization"] = f"Bearer {self._keys[asker]}".encode()
+        sent = {**headers, "authorization": f"Bearer {self._keys[asker]}"}
+        said = {name.encode(): value.encode() for name, value in sent.items()}
         return await self._here.client.post("/v1/chat/completions", json=body, headers=said)
 
     async def _approve(self, tenant: str, approval: Mapping[str, Any]) -> None:

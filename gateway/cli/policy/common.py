@@ -17,8 +17,10 @@ from gateway.domain.errors import ConfigurationError
 from gateway.domain.finding import Found
 from gateway.domain.ports import DetectorFailed
 from gateway.domain.target import Target, Zone
-from gateway.policy import CompiledPolicy, compile_policy, load
+from gateway.policy import CompiledPolicy, compile_policy
 from gateway.policy.cases import TargetsOf, read_targets, simple_target
+from gateway.policy.names import Surroundings
+from gateway.policy.sources import read_policy
 from gateway.policy.testing import ScanTexts
 from gateway.settings.recognizers import RegistrySettings
 
@@ -104,10 +106,10 @@ def complaints(ctx: click.Context) -> Iterator[None]:
 
 def loaded(file: Path, detectable: frozenset[str] | None = None) -> CompiledPolicy:
     """The policy in `file`, its warnings printed. Raises `ConfigurationError`."""
-    policy, warnings = load(file, detectable=detectable, today=today())
-    for warning in warnings:
+    written = read_policy(file, Surroundings(detectable=detectable, today=today()))
+    for warning in sorted({warning for node in written.places.values() for warning in node.problems.warnings}):
         click.echo(_warning(warning), err=True)
-    return compile_policy(policy)
+    return compile_policy(written.policy)
 
 
 def _warning(problem: Problem) -> str:

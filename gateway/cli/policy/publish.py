@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -53,23 +53,27 @@ def publish(ctx: click.Context, path: Path, to: Path, key_file: Path, targets_fi
         _prove(ctx, files, targets)
         if not files.settled():
             raise ConfigurationError(f"{path}: was changed while it was checked; publish it again")
-        signatures = with_signature(files, found, read_key(key_file))
+        signer = read_key(key_file)
+        signatures = with_signature(files, found, signer)
         if (wanted := trusted(ctx)) is not None:
             _enough(signatures, wanted)
+        # Anybody can write a name beside the files: only who is known by a key is told and recorded.
+        keys = {signer.name: signer.public} | dict(wanted.trusted if wanted is not None else {})
+        signed_by = names_of(tuple(verified(signatures, keys)))
         for line in changes(found, to, Surroundings(today=today())):
             click.echo(line)
         _compare(ctx, files, to, targets)
         if not yes:
-            click.confirm(f"Publish to {to}, signed by {', '.join(names_of(signatures))}?", abort=True, err=True)
+            click.confirm(f"Publish to {to}, signed by {', '.join(signed_by)}?", abort=True, err=True)
         data = {name: files.data(name) for name in sorted(found.used)} | {SIGNATURES: dumped(signatures)}
         hashes = {tenant: policy_hash(each.policy) for tenant, each in found.policies.items()}
-        _record(ctx, "policy published", hashes, signatures)
+        _record(ctx, "policy published", hashes, signed_by)
         try:
             release = put(data, to, hash_of(found), datetime.now(UTC))
         except ConfigurationError:
-            _record(ctx, "policy not published", hashes, signatures)
+            _record(ctx, "policy not published", hashes, signed_by)
             raise
-        click.echo(f"published: {to} is {release.name}, signed by {', '.join(names_of(signatures))}")
+        click.echo(f"published: {to} is {release.name}, signed by {', '.join(signed_by)}")
 
 
 def changes(found: PolicySet, to: Path, surroundings: Surroundings) -> Iterator[str]:
@@ -157,7 +161,7 @@ def _enough(signatures: tuple[Signature, ...], wanted: PolicySignatures) -> None
         )
 
 
-def _record(ctx: click.Context, event: str, hashes: Mapping[str, str], signatures: tuple[Signature, ...]) -> None:
+def _record(ctx: click.Context, event: str, hashes: Mapping[str, str], signers: Sequence[str]) -> None:
     """Write to the audit log of the settings, one record for each policy and signer. Raises `ConfigurationError`."""
     common = ctx.find_object(CliContext)
     if common is None or not has_settings(common):
@@ -174,7 +178,7 @@ def _record(ctx: click.Context, event: str, hashes: Mapping[str, str], signature
             error=label(signer),
         )
         for tenant, policy in sorted(hashes.items())
-        for signer in names_of(signatures)
+        for signer in signers
     ]
 
     async def write() -> None:

@@ -185,16 +185,16 @@ def _lines(reports: Sequence[PolicyReport]) -> Iterator[str]:
 def _file_lines(file: FileReport) -> Iterator[str]:
     for result in file.results:
         if result.passed:
-            yield f"{_mark(True)} {result.case.name}"
+            yield f"{_mark(True)} {_in_one_line(result.case.name)}"
             continue
-        yield f"{_mark(False)} {result.case.name}  ({file.tests.path}:{result.case.line})"
+        yield f"{_mark(False)} {_in_one_line(result.case.name)}  ({file.tests.path}:{result.case.line})"
         for mismatch in result.mismatches:
             yield f"    {mismatch.what}: expected {mismatch.expected}, got {mismatch.got}"
         if all(mismatch.what != "because" for mismatch in result.mismatches):
             yield f"    {because(result.decision)}"
     for proof in file.proofs:
         place = "" if proof.holds else f"  ({guarantee_place(proof)})"
-        yield f"{_mark(proof.holds)} guarantee: {proof.guarantee.say}{place}"
+        yield f"{_mark(proof.holds)} guarantee: {_in_one_line(proof.guarantee.say)}{place}"
         if not proof.holds:
             yield from (f"    {line}" for line in counter_example_lines(proof))
 
@@ -237,3 +237,8 @@ def _percent(what: str, percent: float) -> str:
 
 def _mark(good: bool) -> str:
     return click.style("✓", fg="green") if good else click.style("✗", fg="red")
+
+
+def _in_one_line(text: str) -> str:
+    """A name over several lines could else write lines of its own: results, or commands to whoever reads the log."""
+    return " ".join(text.split())

@@ -16,6 +16,7 @@ from gateway.policy.analysis.clauses import Clause, Names, names_of
 from gateway.policy.analysis.counts import combinations
 from gateway.policy.analysis.fold import GROUP_BITS, Fold, Kept, Option, Outcome
 from gateway.policy.analysis.moments import moments
+from gateway.policy.compile import CompiledPolicy
 from gateway.policy.schema import FACT_OF, NAMED, Times
 
 FIELDS = tuple(FACT_OF[name] for name in NAMED)
@@ -255,7 +256,10 @@ class _Steps:
         for machine in machines:
             reached |= build.reached(machine, Level.RESTRICTED)
         nobody_asks: tuple[Level | None, ...] = (None, *HIGHER)
-        hints = list(product(nobody_asks, nobody_asks if build.problem.reasons else (None,)))
+        # To ask for the lowest level raises nothing, but a condition may be about whoever asks.
+        heard = any(clause.min_level is Level.PUBLIC for clause in self._clauses)
+        asks = (*nobody_asks, Level.PUBLIC) if heard else nobody_asks
+        hints = list(product(asks, nobody_asks if build.problem.reasons else (None,)))
         handled = {
             (place, level): build.handling(place, level) for place in range(len(build.machines)) for level in Level
         }
@@ -296,7 +300,10 @@ class _Steps:
         relevant = self._where(lambda clause: name in dict(clause.flags))
         off = self._where(lambda clause: dict(clause.flags).get(name) is True)
         on = self._where(lambda clause: dict(clause.flags).get(name) is False)
-        return self._step([Option(off), Option(on, gain, UNUSUAL, fact=_FLAG_FACTS[name])], relevant)
+        options = [Option(off)]
+        if name != "budget" or any(_day_limited(policy) for policy in self._build.problem.policies):
+            options.append(Option(on, gain, UNUSUAL, fact=_FLAG_FACTS[name]))
+        return self._step(options, relevant)
 
     def _approved(self) -> Step:
         build = self._build
@@ -321,3 +328,12 @@ def _rules_out(clause: Clause, levels: Mapping[int, Level], asked: Level | None)
     if clause.min_level is not None and (asked is None or asked < clause.min_level):
         return True
     return any(levels[machine] not in accepted for machine, accepted in clause.levels)
+
+
+def _day_limited(policy: CompiledPolicy) -> bool:
+    """Can anybody's budget of the day ever be spent?"""
+    limits = policy.source.limits
+    said = [limits.per_app_per_day, *(scope.amounts.per_app_per_day for scope in limits.scopes)]
+    if limits.ceiling is not None:
+        said.append(limits.ceiling.per_app_per_day)
+    return any(amount is not None for amount in said)

@@ -106,9 +106,11 @@ def prove(
     """Each guarantee, proved or broken, over all situations there are on the day `as_of` with these targets.
 
     Only `entities` are ever found; None means all. Raises `DocumentError` for a guarantee about a data type that the
-    policy does not have, and `TooManySituations` where there would be more than `most` to look at.
+    policy does not have, or about regions where a set is called like the region of a target, and `TooManySituations`
+    where there would be more than `most` to look at.
     """
     _check_types(policy.source, guarantees)
+    _check_regions(policy.source, guarantees, targets)
     return tuple(_prove(policy, guarantee, targets, as_of, entities, most) for guarantee in guarantees)
 
 
@@ -207,5 +209,24 @@ def _check_types(policy: Policy, guarantees: Sequence[Guarantee]) -> None:
                 raise ValueError(f"the policy has no data type '{name}'")
             message = f"unknown data type '{name}' in the guarantee '{guarantee.say}'"
             wrong.append(place.problems.at(place.line, place.column, message, nearest(name, known)))
+    if wrong:
+        raise DocumentError(wrong)
+
+
+def _check_regions(policy: Policy, guarantees: Sequence[Guarantee], targets: Sequence[Target]) -> None:
+    """A set of the policy's own, called like a region that there is, could empty what somebody else promises of it."""
+    taken = sorted({target.region for target in targets} & dict(policy.region_sets).keys())
+    wrong = []
+    for guarantee in guarantees if taken else ():
+        kinds = (kind for kind in (guarantee.never, guarantee.always) if kind is not None)
+        if any(key == "regions" for kind in kinds for key, _ in kind.wanted):
+            message = (
+                f"the policy has a set of regions called '{taken[0]}', and a target is in a region of that name: which "
+                f"of them is meant by the guarantee '{guarantee.say}'? Give the set another name"
+            )
+            place = guarantee.place
+            if place is None:
+                raise ValueError(message)
+            wrong.append(place.problems.at(place.line, place.column, message))
     if wrong:
         raise DocumentError(wrong)

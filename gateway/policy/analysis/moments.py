@@ -7,11 +7,11 @@ of those clocks every week is like the next, and one week after each change tell
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from gateway.policy.clock import MINUTES, within
+from gateway.policy.clock import MINUTES, on_clocks, within
 from gateway.policy.schema import Times
 
 YEAR = 366
@@ -32,27 +32,26 @@ def moments(conditions: tuple[Times, ...], since: date) -> tuple[tuple[tuple[boo
 
 def _days(conditions: tuple[Times, ...], since: date) -> list[date]:
     zones = [ZoneInfo(name) for name in sorted({times.zone for times in conditions})]
-    wanted = set(range(_WEEK))
+    year = min(YEAR, (date.max - since).days)  # after that there are no days
+    wanted = set(range(min(_WEEK, year + 1)))
     before = _offsets(zones, since)
-    for day in range(1, YEAR + 1):
+    for day in range(1, year + 1):
         now = _offsets(zones, since + timedelta(days=day))
         if now != before:  # the clocks changed during the day before
-            wanted.update(range(max(0, day - 2), min(YEAR, day + _WEEK)))
+            wanted.update(range(max(0, day - 2), min(year, day + _WEEK)))
             before = now
     return [since + timedelta(days=day) for day in sorted(wanted)]
 
 
 def _offsets(zones: list[ZoneInfo], day: date) -> tuple[timedelta | None, ...]:
-    midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
-    return tuple(midnight.astimezone(zone).utcoffset() for zone in zones)
+    return tuple(on_clocks(zone, day).utcoffset() for zone in zones)
 
 
 def _minutes(conditions: tuple[Times, ...], day: date) -> list[int]:
     """The minutes (UTC) of a day at which anything may change; what holds at one of them holds until the next."""
     found = {0}
-    midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
     for times in set(conditions):
-        offsets = list(_day_offsets(ZoneInfo(times.zone), midnight))
+        offsets = list(_day_offsets(ZoneInfo(times.zone), day))
         for at, _ in offsets[1:]:
             found.add(at)
         for _, offset in offsets:
@@ -60,11 +59,11 @@ def _minutes(conditions: tuple[Times, ...], day: date) -> list[int]:
     return sorted(found)
 
 
-def _day_offsets(zone: ZoneInfo, midnight: datetime) -> Iterator[tuple[int, int]]:
+def _day_offsets(zone: ZoneInfo, day: date) -> Iterator[tuple[int, int]]:
     """(first minute, offset in minutes) of each stretch of the day with the same offset."""
     last: int | None = None
     for quarter in range(0, MINUTES + 1, 15):  # clocks change at full quarters of an hour
-        offset = (midnight + timedelta(minutes=quarter)).astimezone(zone).utcoffset()
+        offset = on_clocks(zone, day, quarter).utcoffset()
         minutes = int((offset or timedelta()).total_seconds() // 60)
         if minutes != last:
             yield min(quarter, MINUTES - 1), minutes

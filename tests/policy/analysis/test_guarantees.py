@@ -106,6 +106,14 @@ def test_about_nothing() -> None:
     assert (found.holds, found.situations) == (True, 0)
 
 
+def test_a_set_cannot_take_the_place_of_a_region() -> None:
+    """A policy that calls a set of regions US could else empty what others promise of the US."""
+    policy = compiled(region_sets={"US": ["MX"]})
+    with pytest.raises(DocumentError, match="a set of regions called 'US', and a target is in a region of that name"):
+        proof(policy, never={"regions": ["US"]})
+    assert not proof(compiled(region_sets={"THERE": ["US"]}), never={"regions": ["THERE"]}).holds
+
+
 @pytest.mark.parametrize(
     ("promise", "said"),
     [
@@ -133,3 +141,13 @@ def test_read_before_its_policy() -> None:
     node.problems.check()
     with pytest.raises(DocumentError, match=r"t\.yaml:1:2: unknown data type 'health'.*did you mean 'health data'"):
         prove(ACME, read, TARGETS, AS_OF)
+
+
+def test_whoever_asks_for_the_lowest_level_has_asked() -> None:
+    """A condition on `min_level: public` holds for requests that ask for just that, and they count."""
+    inside = {"action": "local_only"}
+    handling = {"public": {"action": "allow"}, "internal": inside, "confidential": inside, "restricted": inside}
+    policy = compiled(handling=handling)
+    example = broken(policy, when={"min_level": "public"}, never={"sent_to": "cloud"})
+    assert example.facts.min_level is Level.PUBLIC
+    assert evaluate(policy, example.facts, TARGETS) == example.decision

@@ -41,3 +41,10 @@ def test_what_only_two_weeks_of_spring_have() -> None:
 def test_no_conditions() -> None:
     """One moment is enough: the first."""
     assert moments((), AS_OF) == (((), AS_OF, 0),)
+
+
+@pytest.mark.parametrize("since", [date.min, date.max, date.max - timedelta(days=3)])
+def test_where_the_calendar_ends(since: date) -> None:
+    """A trial until the end of time is no reason to fail."""
+    for held, day, minute in moments((NIGHT, OFFICE, WEEKEND), since):
+        assert held == tuple(within(times, day, minute) for times in (NIGHT, OFFICE, WEEKEND))

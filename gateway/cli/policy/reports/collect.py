@@ -95,20 +95,21 @@ class Collector:
     def _file(self, file: Path) -> Iterator[FileReport]:
         if not file.is_dir():
             written = read_policy(file, self._surroundings)
-            yield self._report(str(file), written, _warnings(written), self._test_files(file))
+            yield self._report(str(file), written, _warnings(written), self._test_files([file]))
             return
         found = read_policies(file, self._surroundings)
         whose: dict[int, tuple[Written, list[str]]] = {}
         for tenant, written in found.policies.items():
             whose.setdefault(id(written), (written, []))[1].append(tenant or "everybody else")
-        more = self._test_files(None)
         for number, (written, tenants) in enumerate(whose.values()):
             name = str(file) if len(whose) == 1 else f"{file} ({', '.join(tenants)})"
+            more = self._test_files(sorted(map(Path, written.files)))
             yield self._report(name, written, found.warnings if number == 0 else (), more)
 
-    def _test_files(self, policy: Path | None) -> tuple[TestFile, ...]:
-        beside = test_file_of(policy) if policy else None
-        paths = ([beside] if beside else []) + list(self.guarantee_files)
+    def _test_files(self, policies: Sequence[Path]) -> tuple[TestFile, ...]:
+        """Those beside these policy files, and those that were named."""
+        beside = [tests for policy in policies if (tests := test_file_of(policy)) is not None]
+        paths = [*beside, *self.guarantee_files]
         return tuple(read_test_file(path, self.tools) for path in dict.fromkeys(paths))
 
     def _report(
