@@ -286,6 +286,7 @@ class Scheduler:
             self._stepping = {one.work.job for one in self._active}
             if not self._stepping:
                 return
+            self._model.progress_at = time.monotonic()  # the time that the engine was idle is no stall
             if not self._closing:
                 self._model.resume()
             if any(job.cancelled for job in self._stepping):

@@ -202,6 +202,18 @@ def test_choices_read_their_prompt_once(engine: Bench) -> None:
     assert read < client.frames[-2][1]["usage"]["prompt_tokens"] + 4 * 42
 
 
+def test_an_idle_hour_is_no_stall(engine: Bench) -> None:
+    """The watchdog looks at running work only: a step after a long pause is not a hang."""
+    engine.model.progress_at -= 3600
+    assert engine.scheduler.figures().since_progress == 0
+    client = engine.ask(said("z" * 8000, max_tokens=1))
+    seen = []
+    while not client.done.is_set():
+        seen.append(engine.scheduler.figures().since_progress)
+        time.sleep(0.001)
+    assert max(seen) < 20
+
+
 def test_a_full_cache_makes_room_and_loses_nothing(tiny_model: Path) -> None:
     """Six answers that do not fit at a time are all completed, with the text they have alone."""
     bodies = [said(f"Story {number}.", max_tokens=300) for number in range(6)]
