@@ -38,13 +38,18 @@ class Places:
     everything that a place holds can be used again. `shared` lets tenants use each other's prefixes."""
 
     def __init__(self, memory: Memory, count: int, *, rewinds: bool, shared: bool) -> None:
-        self._memory, self._rewinds, self._shared = memory, rewinds, shared
+        self._memory, self._shared = memory, shared
+        self.rewinds = rewinds
         self._places = [Place(number) for number in range(count)]
         self._tick = 0
 
     def known(self, tenant: str, tokens: list[int]) -> int:
         """How many tokens at the beginning of a prompt would not have to be read."""
         return self._best(tenant, tokens)[1]
+
+    def shares(self, tenant: str, other: str) -> bool:
+        """May the one use what was read for the other?"""
+        return tenant == other or self._shared
 
     def take(self, tenant: str, tokens: list[int]) -> Place | None:
         """A busy place that holds as much of the beginning of `tokens` as there is, but never all: the last token is
@@ -108,10 +113,10 @@ class Places:
     def _best(self, tenant: str, tokens: list[int]) -> tuple[Place | None, int]:
         best, most = None, 0
         for place in self._places:
-            if not place.tokens or (place.tenant != tenant and not self._shared):
+            if not place.tokens or not self.shares(tenant, place.tenant):
                 continue
             count = min(common(place.tokens, tokens), len(tokens) - 1)
-            if not self._rewinds and count < len(place.tokens):
+            if not self.rewinds and count < len(place.tokens):
                 continue
             if count > most or (count == most and best is not None and best.busy and not place.busy):
                 best, most = place, count

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from adapters.llama_cpp.failures import BadRequest, EngineFault, bad_request_payload, fault_payload, late_payload
 from adapters.llama_cpp.frames import Kind
-from adapters.llama_cpp.places import Places
+from adapters.llama_cpp.places import Places, common
 from adapters.llama_cpp.speeds import Figures, Speeds
 from adapters.llama_cpp.steps import Stepper
 from adapters.llama_cpp.waiting import FairQueue
@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # not at run time: only the process that loads a model may lo
 
 _log = logging.getLogger(__name__)
 _GROWTH = 64  # tokens of cache that each answer should find free when another one is admitted
+_WORTH_WAITING = 64  # tokens of a prompt that somebody else is just reading
 
 
 class Scheduler:
@@ -211,25 +212,54 @@ class Scheduler:
             sequence = next((one for one in self._ready if self._may_start(one)), None)
             work = None
             if sequence is None:
-                work = self._waiting.peek(Counter(one.work.tenant for one in self._active))
+                full = len(self._active) + len(self._ready) >= self._model.parallel
+                work = None if full else self._waiting.peek(Counter(one.work.tenant for one in self._active))
                 if work is None:
                     break
                 sequence = work.leader
-            if not self._start(sequence):
+                sequence.behind, sequence.common = self._reader_of(work)
+            if sequence.behind is None and not self._start(sequence):
                 break
             if work is None:
                 self._ready.remove(sequence)
             else:
                 self._waiting.served(work)
-                self._ready += work.open[1:]
+                self._ready += work.open[0 if sequence.behind else 1 :]
                 with self._changed:
                     work.job.started = True
         waiting = sum(len(work.prompt) for work in self._waiting)
         self._backlog = waiting + sum(one.unread for one in self._active if one.unread > 1)
 
+    def _reader_of(self, work: Work) -> tuple[Sequence | None, int]:
+        """The sequence that is just reading the beginning of this prompt, too, and how many tokens of it: waiting for
+        it costs less than reading the same beside it."""
+        if not self._places.rewinds:
+            return None, 0
+        found, most = None, self._places.known(work.tenant, work.prompt) + _WORTH_WAITING
+        for one in self._active:
+            if (
+                one.unread > 1
+                and self._places.shares(work.tenant, one.work.tenant)
+                and one.work.background <= work.background
+            ):
+                count = common(work.prompt, one.tokens)
+                if count > most:
+                    found, most = one, count
+        return found, most
+
     @staticmethod
     def _may_start(sequence: Sequence) -> bool:
-        return sequence is sequence.work.leader or sequence.work.prompt_read
+        if sequence is not sequence.work.leader:
+            return sequence.work.prompt_read
+        other = sequence.behind
+        if (
+            other is not None
+            and other.place is not None
+            and len(other.place.tokens) < min(sequence.common, len(other.tokens))
+        ):
+            return False
+        sequence.behind = None
+        return True
 
     def _start(self, sequence: Sequence) -> bool:
         """Give the sequence a place, unless the cache would be too full for it."""
@@ -256,6 +286,7 @@ class Scheduler:
             self._stepping = {one.work.job for one in self._active}
             if not self._stepping:
                 return
+            self._model.progress_at = time.monotonic()  # the time that the engine was idle is no stall
             if not self._closing:
                 self._model.resume()
             if any(job.cancelled for job in self._stepping):

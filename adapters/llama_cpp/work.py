@@ -36,14 +36,16 @@ class Job:
 
 class Sequence:
     """One choice of one work. `tokens` are the prompt and what was sampled; `place.tokens` those of them that are in
-    the cache. `age` orders sequences by when they were admitted; `shared` counts the tokens it found in the cache."""
+    the cache. `age` orders sequences by when they were admitted; `shared` counts the tokens it found in the cache. It
+    waits while `behind` reads the `common` tokens that they begin with."""
 
     def __init__(self, work: Work, choice: Choice, sampler: Sampler) -> None:
         self.work, self.choice, self.sampler = work, choice, sampler
         self.tokens = list(work.prompt)
         self.place: Place | None = None
         self.age = 0
-        self.shared = 0
+        self.shared = self.common = 0
+        self.behind: Sequence | None = None
         self.made = 0
 
     @property

@@ -7,6 +7,7 @@ import hashlib
 import json
 import random
 import statistics
+import sys
 import time
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -91,7 +92,11 @@ async def measure(setup: Setup, rounds: int) -> list[Round]:
     try:
         await _ask(provider, text.take(_PROMPT), 4)
         await asyncio.to_thread(_alone, llama, text.take(_PROMPT), 4)
-        return [await _round(setup, provider, llama, text) for _ in range(rounds)]
+        made = []
+        for number in range(1, rounds + 1):
+            made.append(await _round(setup, provider, llama, text))
+            print(f"round {number} of {rounds}: {made[-1]}", file=sys.stderr, flush=True)
+        return made
     finally:
         llama.close()
         await provider.aclose()

@@ -150,7 +150,7 @@ class Upkeep:
             for target, engine in self._engines.items():
                 up = engine.state is EngineState.READY
                 stats = await engine.stats() if up else {}
-                self._metrics.engine(target, up=up, queue=int(stats.get("waiting", 0)))
+                self._metrics.engine(target, up=up, figures=stats)
                 for _ in range(engine.restarts - self._restarts[target]):
                     self._metrics.engine_restarted(target)
                 self._restarts[target] = engine.restarts

@@ -7,7 +7,7 @@ label sets and counts the rest under ``other``, so that no caller can fill the m
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final, Generic, NamedTuple, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -69,6 +69,10 @@ GAUGES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "policy_info": ("Always 1; its labels name the policy in force.", ("hash", "version")),
     "engine_up": ("1 when a local engine can take requests, otherwise 0.", ("target",)),
     "engine_queue": ("Requests waiting in a local engine.", ("target",)),
+    "engine_running": ("Requests that have a place in a local engine.", ("target",)),
+    "engine_prompt_speed": ("Prompt tokens that a local engine reads per second.", ("target",)),
+    "engine_decode_speed": ("Tokens per second that a local engine writes, all answers together.", ("target",)),
+    "engine_prefix_hit_ratio": ("Part of the prompt tokens that a local engine had in its cache.", ("target",)),
 }
 HISTOGRAMS: Final[dict[str, tuple[str, tuple[str, ...], tuple[float, ...]]]] = {
     "request_seconds": ("Seconds from request received to answer complete.", ("target",), _LONG),
@@ -261,10 +265,14 @@ class Metrics:
     def policy_reload_failed(self) -> None:
         self._counters["policy_reload_failures_total"].of().inc()
 
-    def engine(self, target: str, *, up: bool, queue: int) -> None:
-        """The present state of a local engine; `queue` is requests waiting in it."""
+    def engine(self, target: str, *, up: bool, figures: Mapping[str, Any]) -> None:
+        """The present state of a local engine and its live figures, empty while it is down."""
         self._gauges["engine_up"].of(target).set(up)
-        self._gauges["engine_queue"].of(target).set(queue)
+        self._gauges["engine_queue"].of(target).set(figures.get("waiting", 0))
+        self._gauges["engine_running"].of(target).set(figures.get("running", 0))
+        self._gauges["engine_prompt_speed"].of(target).set(figures.get("prompt_speed", 0.0))
+        self._gauges["engine_decode_speed"].of(target).set(figures.get("total_speed", 0.0))
+        self._gauges["engine_prefix_hit_ratio"].of(target).set(figures.get("prefix_hit_rate", 0.0))
 
     def engine_restarted(self, target: str) -> None:
         self._counters["engine_restarts_total"].of(target).inc()

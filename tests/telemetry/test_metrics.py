@@ -104,7 +104,8 @@ def test_the_states_of_the_gateway_are_shown() -> None:
     figures.policy_loaded(PolicyId("acme", 6, "a" * 64))
     figures.policy_loaded(PolicyId("acme", 7, "b" * 64))
     figures.policy_reload_failed()
-    figures.engine("local-small", up=True, queue=3)
+    live = {"waiting": 3, "running": 2, "prompt_speed": 90.0, "total_speed": 40.0, "prefix_hit_rate": 0.5}
+    figures.engine("local-small", up=True, figures=live)
     figures.engine_restarted("local-small")
     figures.spans_dropped("otlp", 12)
     assert value(figures, "in_flight") == 1
@@ -117,7 +118,8 @@ def test_the_states_of_the_gateway_are_shown() -> None:
     assert value(figures, "policy_info", hash="a" * 12, version="6") is None
     assert value(figures, "policy_reload_failures_total") == 1
     assert value(figures, "engine_up", target="local-small") == 1
-    assert value(figures, "engine_queue", target="local-small") == 3
+    names = ("queue", "running", "prompt_speed", "decode_speed", "prefix_hit_ratio")
+    assert [value(figures, f"engine_{name}", target="local-small") for name in names] == list(live.values())
     assert value(figures, "engine_restarts_total", target="local-small") == 1
     assert value(figures, "spans_dropped_total", sink="otlp") == 12
 

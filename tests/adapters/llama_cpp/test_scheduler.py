@@ -124,6 +124,20 @@ def test_a_running_answer_shares_its_prompt(engine: Bench) -> None:
     assert first.text() == second.text() == expected
 
 
+def test_a_prompt_that_comes_seven_times_at_once_is_read_once(engine: Bench) -> None:
+    """Who comes while another one reads the same beginning waits for it, also when the reader leaves."""
+    system = "You are a helpful assistant who knows the rules of the house. " * 20
+    for leaves in (False, True):
+        before = len(engine.model.steps)
+        clients = [engine.ask(said(f"{system}{leaves} Question {number}", **USAGE)) for number in range(7)]
+        if leaves:
+            engine.scheduler.cancel(clients.pop(0).job)
+        assert all(client.text() for client in clients)
+        read = sum(len(part.tokens) for parts in engine.model.steps[before:] for part in parts)
+        assert read < 1.5 * len(system) + 7 * 100
+        wait_for(engine.idle)
+
+
 def test_a_full_queue_refuses(tiny_model: Path) -> None:
     """Places and queue are both bounded; after a cancellation there is room again."""
     with bench(tiny_model, parallel=2, limit=3) as engine:
@@ -188,6 +202,18 @@ def test_choices_read_their_prompt_once(engine: Bench) -> None:
     assert read < client.frames[-2][1]["usage"]["prompt_tokens"] + 4 * 42
 
 
+def test_an_idle_hour_is_no_stall(engine: Bench) -> None:
+    """The watchdog looks at running work only: a step after a long pause is not a hang."""
+    engine.model.progress_at -= 3600
+    assert engine.scheduler.figures().since_progress == 0
+    client = engine.ask(said("z" * 8000, max_tokens=1))
+    seen = []
+    while not client.done.is_set():
+        seen.append(engine.scheduler.figures().since_progress)
+        time.sleep(0.001)
+    assert max(seen) < 20
+
+
 def test_a_full_cache_makes_room_and_loses_nothing(tiny_model: Path) -> None:
     """Six answers that do not fit at a time are all completed, with the text they have alone."""
     bodies = [said(f"Story {number}.", max_tokens=300) for number in range(6)]
@@ -214,7 +240,7 @@ def test_a_model_that_cannot_go_back_reads_again(tiny_model: Path, monkeypatch: 
     """Recurrent models refuse to forget a part; then everything is read, and the answer is the same."""
     with bench(tiny_model, parallel=2) as engine:
         first = engine.ask(said("The same beginning, and one end.")).text()
-        monkeypatch.setattr(engine.scheduler._places, "_rewinds", False)
+        monkeypatch.setattr(engine.scheduler._places, "rewinds", False)
         whole = LoadedModel.cut
         monkeypatch.setattr(engine.model, "cut", lambda place, start: start == 0 and whole(engine.model, place, 0))
         again = engine.ask(said("The same beginning, and one end.", **USAGE))
