@@ -16,6 +16,17 @@ _MAX_ENTRIES = 100_000
 _MAX_STRING = 16 * 1024 * 1024
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
+_KEPT_ITEMS = 4096  # one number per layer is kept, a vocabulary is not
+_HALF_BYTES = 2
+# fmt: off
+_QUANTISATIONS = {
+    0: "F32", 1: "F16", 2: "Q4_0", 3: "Q4_1", 7: "Q8_0", 8: "Q5_0", 9: "Q5_1", 10: "Q2_K", 11: "Q3_K_S",
+    12: "Q3_K_M", 13: "Q3_K_L", 14: "Q4_K_S", 15: "Q4_K_M", 16: "Q5_K_S", 17: "Q5_K_M", 18: "Q6_K",
+    19: "IQ2_XXS", 20: "IQ2_XS", 21: "Q2_K_S", 22: "IQ3_XS", 23: "IQ3_XXS", 24: "IQ1_S", 25: "IQ4_NL",
+    26: "IQ3_S", 27: "IQ3_M", 28: "IQ2_S", 29: "IQ2_M", 30: "IQ4_XS", 31: "IQ1_M", 32: "BF16",
+    36: "TQ1_0", 37: "TQ2_0", 38: "MXFP4_MOE",
+}  # enum llama_ftype in llama.h
+# fmt: on
 
 
 class NotGguf(Exception):
@@ -25,7 +36,9 @@ class NotGguf(Exception):
 @dataclass(frozen=True, slots=True)
 class GgufInfo:
     """What a model file says of itself. `context_tokens` is what the model was trained with, 0 when it does not say;
-    `file_bytes` the size of the file."""
+    `file_bytes` the size of the file. `quantisation` is empty when the file does not say. `kv_bytes_per_token` is what
+    the attention keeps of a token in 16-bit numbers, 0 when it cannot be told; models that look back on a window only,
+    or have recurrent layers, need less."""
 
     version: int
     architecture: str
@@ -35,6 +48,8 @@ class GgufInfo:
     tensors: int
     split_files: int
     file_bytes: int
+    quantisation: str = ""
+    kv_bytes_per_token: int = 0
 
 
 def is_gguf(path: Path) -> bool:
@@ -51,7 +66,7 @@ def read_gguf(path: Path) -> GgufInfo:
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
             try:
                 return _Reader(view).info()
-            except (struct.error, UnicodeDecodeError, IndexError, KeyError) as error:
+            except (struct.error, ValueError, OverflowError, IndexError, KeyError) as error:
                 raise NotGguf("its header is cut or damaged") from error
 
 
@@ -80,8 +95,10 @@ class _Reader:
             context_tokens=context if isinstance(context, int) else 0,
             has_chat_template="tokenizer.chat_template" in entries,
             tensors=tensors,
-            split_files=int(entries.get("split.count", 0) or 0),
+            split_files=_whole(entries.get("split.count")),
             file_bytes=len(self._view),
+            quantisation=_QUANTISATIONS.get(_whole(entries.get("general.file_type", -1)), ""),
+            kv_bytes_per_token=_kv_bytes(entries, architecture),
         )
 
     def _number(self, code: str) -> int:
@@ -99,7 +116,7 @@ class _Reader:
         return text
 
     def _value(self, kind: int) -> Any:
-        """A scalar or a string; an array (a vocabulary, say) is skipped."""
+        """A scalar, a string, or a short array of numbers; another array (a vocabulary, say) is skipped."""
         if kind == _STRING:
             return self._string()
         if kind != _ARRAY:
@@ -109,6 +126,27 @@ class _Reader:
             sizes = struct.Struct("<Q")
             for _ in range(count):
                 self._at += sizes.size + sizes.unpack_from(self._view, self._at)[0]
+        elif count <= _KEPT_ITEMS:
+            return [self._number(_SCALARS[inner]) for _ in range(count)]
         else:
             self._at += struct.calcsize("<" + _SCALARS[inner]) * count
         return None
+
+
+def _whole(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _kv_bytes(entries: dict[str, Any], architecture: str) -> int:
+    """Keys and values of all layers for one token, from the names of the GGUF specification."""
+
+    def number(name: str) -> int:
+        return _whole(entries.get(f"{architecture}.{name}"))
+
+    layers, heads = number("block_count"), entries.get(f"{architecture}.attention.head_count")
+    shared = entries.get(f"{architecture}.attention.head_count_kv", heads)
+    per_layer = shared if isinstance(shared, list) else [_whole(shared)] * min(layers, _KEPT_ITEMS)
+    most = max(heads, default=0) if isinstance(heads, list) else _whole(heads)
+    usual = number("embedding_length") // most if most else 0
+    width = (number("attention.key_length") or usual) + (number("attention.value_length") or usual)
+    return sum(per_layer) * width * _HALF_BYTES

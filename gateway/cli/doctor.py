@@ -26,6 +26,7 @@ from gateway import __version__
 from gateway.cli.checks import Check, State, failed, ok, warning
 from gateway.cli.common import CliContext
 from gateway.cli.doctor_detector import detector_checks
+from gateway.cli.doctor_models import memory_checks, model_checks
 from gateway.cli.doctor_outside import channel_check, label_checks
 from gateway.domain.errors import ConfigurationError
 from gateway.domain.money import Price
@@ -115,6 +116,7 @@ def _of_settings(settings: Settings) -> Iterator[Check]:
     for target in settings.targets:
         yield from _guarded(f"target {target.id}", partial(_target, settings, target))
         yield from _guarded(f"labels {target.id}", partial(label_checks, target, today))
+    yield from _guarded("local models", partial(memory_checks, settings))
 
 
 def _guarded(name: str, check: Callable[[], Iterable[Check]]) -> Iterator[Check]:
@@ -253,31 +255,9 @@ def _target(settings: Settings, target: TargetSettings) -> Iterator[Check]:
     if not known:
         yield failed(name, f"nobody knows the price of {target.model!r} of {target.provider!r}: it needs a 'price'")
     if isinstance(target.backend, LlamaCppSettings):
-        yield from _local(name, settings, target, target.backend, price)
+        yield from model_checks(name, settings, target, target.backend, price)
     else:
         yield from _remote(name, settings, target, target.backend, price)
-
-
-def _local(
-    name: str, settings: Settings, target: TargetSettings, backend: LlamaCppSettings, price: str
-) -> Iterator[Check]:
-    from adapters.llama_cpp.files import ModelFile, resolve
-    from adapters.llama_cpp.gguf import NotGguf, read_gguf
-
-    path = resolve(ModelFile.of(backend), settings.model_cache, download=False)
-    try:
-        info = read_gguf(path)
-    except NotGguf as error:
-        yield failed(name, f"{path}: {error}")
-        return
-    detail = f"{path} ({info.architecture}, {info.file_bytes / (1 << 20):,.0f} MiB), {price}"
-    if not info.has_chat_template:
-        yield warning(name, f"{detail}; the file has no chat template")
-    elif 0 < info.context_tokens < target.context_tokens:
-        trained = f"the model was trained for {info.context_tokens} tokens of context, {target.context_tokens} are set"
-        yield warning(name, f"{detail}; {trained}")
-    else:
-        yield ok(name, detail)
 
 
 def _remote(

@@ -7,8 +7,9 @@ import os
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 
-from adapters.llama_cpp.files import ModelFile, resolve
+from adapters.llama_cpp.files import resolve
 from adapters.llama_cpp.provider import LlamaCppProvider
+from adapters.llama_cpp.shelf import locate
 from adapters.llama_cpp.supervisor import EngineConfig, EngineSupervisor
 from adapters.openai_compatible import OpenAICompatible, OpenAICompatibleConfig
 from adapters.scripted_cloud import ScriptedCloud
@@ -20,11 +21,13 @@ from gateway.settings import LlamaCppSettings, OpenAISettings, Settings, TargetS
 
 class Backends:
     """Every provider, opened; closed by the stack. `engines` are the supervisors of local engines by target id;
+    `versions` says which version of a registered model (``name@number``) such an engine has, with its SHA-256;
     `scripted` is the scripted cloud that stands in for targets without a key, if there are any."""
 
     def __init__(self) -> None:
         self.providers: dict[str, Provider] = {}
         self.engines: dict[str, EngineSupervisor] = {}
+        self.versions: dict[str, tuple[str, str]] = {}
         self.scripted: ScriptedCloud | None = None
 
     async def open(self, settings: Settings, stack: AsyncExitStack) -> None:
@@ -38,9 +41,15 @@ class Backends:
             stack.push_async_callback(provider.aclose)
 
     async def _local(self, settings: Settings, target: TargetSettings, backend: LlamaCppSettings) -> Provider:
-        path = await asyncio.to_thread(resolve, ModelFile.of(backend), settings.model_cache)
+        try:
+            located = await asyncio.to_thread(locate, backend, settings.model_registry)
+            path = await asyncio.to_thread(resolve, located.file, settings.model_cache)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{settings.file}: the target {target.id!r}: {error}") from error
+        if located.version:
+            self.versions[target.id] = (located.version, located.file.sha256 or "")
         config = EngineConfig(
-            name=target.model,
+            name=located.version or target.model,
             model=path,
             context_tokens=target.context_tokens,
             threads=backend.threads,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
+from hashlib import sha256
 
 from gateway.domain.money import NanoUsd, Price, Usage
 
@@ -62,9 +63,22 @@ class Target:
 class Route:
     """What a model name that callers ask for stands for: the targets that may answer, and how to rank them.
 
-    `rank` is ``cost`` (cheapest first) or ``listed`` (the order written, the rest being fallbacks).
+    `rank` is ``cost`` (cheapest first) or ``listed`` (the order written, the rest being fallbacks). `shares` are
+    targets with their ten-thousandths of the requests: one of them is drawn for each request and goes first.
     """
 
     name: str
     targets: tuple[str, ...]
     rank: str = "cost"
+    shares: tuple[tuple[str, int], ...] = ()
+
+    def drawn(self, request_id: str) -> str:
+        """The target that goes first for this request, the same whenever it is asked; empty without shares."""
+        if not self.shares:
+            return ""
+        draw = int.from_bytes(sha256(request_id.encode()).digest()[:8]) % sum(share for _, share in self.shares)
+        for target, share in self.shares:
+            draw -= share
+            if draw < 0:
+                return target
+        return ""

@@ -116,7 +116,7 @@ class Pipeline:
         turn = await self._steps.conversations.recall(exchange.caller, exchange.hints, request)
         facts = self._facts(exchange, request, inspection, turn)
         decision = self._decide(exchange, facts, route)
-        demand = _demand(request, inspection)
+        demand = _demand(exchange, request, inspection)
         return inspection, decision, self._steps.selector.select(decision, route, demand)
 
     def _parse(self, exchange: Exchange) -> InferenceRequest:
@@ -213,7 +213,7 @@ class Pipeline:
     def _select(self, exchange: Exchange, request: InferenceRequest, route: Route, decision: Decision) -> Plan:
         assert exchange.inspection is not None
         with exchange.trace.step("select"):
-            plan = self._steps.selector.select(decision, route, _demand(request, exchange.inspection))
+            plan = self._steps.selector.select(decision, route, _demand(exchange, request, exchange.inspection))
         exchange.plan = plan
         if not plan.candidates and exchange.facts is not None and exchange.facts.budget is BudgetState.SPENT:
             # There were candidates while there was money, so it is the money that is missing.
@@ -244,12 +244,13 @@ def _words(decision: Decision, sentence: str) -> str:
     return f"{sentence} (rules: {rules})." + (f" {told}" if told else "")
 
 
-def _demand(request: InferenceRequest, inspection: Inspection) -> Demand:
+def _demand(exchange: Exchange, request: InferenceRequest, inspection: Inspection) -> Demand:
     return Demand(
         token_bound=prompt_token_bound(request.size, tools="tools" in request.body),
         token_estimate=prompt_token_estimate(inspection.characters),
         max_output=request.max_output_tokens,
         choices=request.choices,
+        id=exchange.id,
     )
 
 

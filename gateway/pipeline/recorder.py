@@ -109,8 +109,8 @@ class Recorder:
             )
         )
 
-    def event(self, name: str, policy: str = "", detail: str = "") -> None:
-        """Something that happened to the gateway itself; `name` and `detail` are labels."""
+    def event(self, name: str, policy: str = "", detail: str = "", *, target: str = "", model: str = "") -> None:
+        """Something that happened to the gateway itself, or to the `model` of a `target`. All are labels."""
         self._audit.submit(
             AuditRecord(
                 kind=RecordKind.EVENT,
@@ -118,6 +118,8 @@ class Recorder:
                 decision=Label(""),
                 event=label(name),
                 policy=label(policy),
+                target=label(target),
+                model=label(model),
                 error=label(detail),
             )
         )

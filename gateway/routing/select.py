@@ -20,12 +20,14 @@ _TYPICAL_OUTPUT = 256  # tokens: what ranking by cost assumes when the caller's 
 @dataclass(frozen=True, slots=True)
 class Demand:
     """What a request needs of a target. `token_bound` is an upper bound of the prompt's tokens, `token_estimate` the
-    likely number; `max_output` is the caller's own bound per choice, or None."""
+    likely number; `max_output` is the caller's own bound per choice, or None. `id` is the request's, by which a route
+    with shares draws."""
 
     token_bound: int
     token_estimate: int
     max_output: int | None
     choices: int
+    id: str = ""
 
 
 class Selector:
@@ -50,6 +52,9 @@ class Selector:
             else:
                 rejected.append(result)
         order = {name: place for place, name in enumerate(route.targets)}
+        drawn = route.drawn(demand.id)
+        if drawn:
+            order[drawn] = -1  # before all that are listed
         candidates.sort(key=lambda candidate: self._rank(candidate, decision, route, demand, order))
         return Plan(tuple(candidates), tuple(rejected))
 
@@ -74,12 +79,12 @@ class Selector:
     def _rank(
         self, candidate: Candidate, decision: Decision, route: Route, demand: Demand, order: Mapping[str, int]
     ) -> tuple[bool, bool, int, int]:
-        """Smaller is better: not paused, expected in time, then price (or the order listed)."""
+        """Smaller is better: not paused, expected in time, then the one drawn by its share, price, the order listed."""
         target = candidate.target
         expected = candidate.expected_first_token
         late = decision.first_token is not None and expected is not None and expected > decision.first_token
-        likely = 0
-        if route.rank == "cost":
+        likely = -1 if order[target.id] < 0 else 0  # the one drawn goes before one that is free
+        if route.rank == "cost" and order[target.id] >= 0:
             output = min(demand.max_output or _TYPICAL_OUTPUT, _TYPICAL_OUTPUT) * demand.choices
             likely = target.price.cost(Usage(demand.token_estimate, output))
         return (self.breaker.waiting(target.id) > 0, late, likely, order[target.id])

@@ -18,8 +18,10 @@ from gateway.settings.company import CompanyFile, read_company_file
 from gateway.settings.labels import read_labels
 from gateway.settings.ner import NerSettings, chosen_engine
 from gateway.settings.recognizers import DEFAULT_COUNTRIES, RegistrySettings, chosen_countries, chosen_names
+from gateway.settings.shares import read_shares
 from gateway.settings.signatures import read_signatures
 from gateway.settings.values import (
+    DEFAULT_HUB,
     ConversationSettings,
     InspectionSettings,
     KnownNames,
@@ -79,6 +81,7 @@ _INSPECTION = (
     *("countries", "recognizers", "switch_on", "switch_off", "ner"),
 )
 _LIMIT_FIELDS = ("max_completion_tokens", "max_tokens")
+_REGISTERED = re.compile(r"[a-z0-9][a-z0-9._\-]{0,47}@([a-z][a-z0-9_\-]{0,23}|[0-9]{1,9})")
 _HEADER = re.compile(r"[A-Za-z0-9-]{1,64}")
 
 
@@ -236,6 +239,7 @@ class _Reader:
         zone = Zone(found["zone"].one_of(("local", "cloud")))
         if adapter == "llama_cpp" and zone is Zone.CLOUD:
             found["zone"].fail("an engine on this machine is in the zone local")
+        model = found["model"].text()
         labels, label_terms = read_labels(found["labels"]) if "labels" in found else (frozenset[str](), ())
         return TargetSettings(
             id=found["id"].identifier(),
@@ -244,13 +248,13 @@ class _Reader:
             labels=labels,
             label_terms=label_terms,
             provider=found["provider"].identifier() if "provider" in found else adapter,
-            model=found["model"].text(),
+            model=model,
             price=_price(found["price"]) if "price" in found else None,
             context_tokens=found["context_tokens"].integer(16, 1 << 30),
             max_output_tokens=found["max_output_tokens"].integer(1, 1 << 30),
             first_token=found["first_token"].seconds() if "first_token" in found else None,
             timeouts=_timeouts(found.get("timeouts")),
-            backend=self._llama_cpp(node, found) if adapter == "llama_cpp" else self._openai(node, found),
+            backend=self._llama_cpp(node, found, model) if adapter == "llama_cpp" else self._openai(node, found),
         )
 
     def _openai(self, node: Node, found: Mapping[str, Node]) -> OpenAISettings:
@@ -276,9 +280,16 @@ class _Reader:
             max_connections=_integer(found, "max_connections", 256, 1, 100_000),
         )
 
-    def _llama_cpp(self, node: Node, found: Mapping[str, Node]) -> LlamaCppSettings:
-        if ("file" in found) == ("hub" in found):
-            node.fail("the adapter llama_cpp needs either 'file' (a GGUF on this machine) or 'hub'")
+    def _llama_cpp(self, node: Node, found: Mapping[str, Node], model: str) -> LlamaCppSettings:
+        places = {"file", "hub"} & found.keys()
+        registered = not places and _REGISTERED.fullmatch(model) is not None
+        if len(places) > 1 or not (places or registered):
+            node.fail(
+                "the adapter llama_cpp needs either 'file' (a GGUF on this machine) or 'hub', or a 'model' of the "
+                "registry, such as private@stable"
+            )
+        elif registered and "sha256" in found:
+            found["sha256"].fail("the registry of models has the hash of each version")
         hub = (
             found["hub"].mapping(("repo", "file", "sha256", "revision", "base_url"), ("repo", "file", "sha256"))
             if "hub" in found
@@ -291,16 +302,17 @@ class _Reader:
             file=hub["file"].text() if hub else None,
             revision=hub["revision"].text() if "revision" in hub else "main",
             sha256=sha256.text() if sha256 is not None else None,
-            base_url=hub["base_url"].text() if "base_url" in hub else "https://huggingface.co",
+            base_url=hub["base_url"].text() if "base_url" in hub else self._environ.get("HF_ENDPOINT") or DEFAULT_HUB,
             threads=_integer(found, "threads", 0, 0, 1024),
             gpu_layers=_integer(found, "gpu_layers", 0, -1, 10_000),
             queue=_integer(found, "queue", 32, 1, 10_000),
+            registered=model if registered else None,
         )
 
     def _routes(self, node: Node, targets: set[str]) -> tuple[Route, ...]:
         routes: list[Route] = []
         for key, value in node.items():
-            found = value.mapping(("targets", "rank"), ("targets",))
+            found = value.mapping(("targets", "rank", "share"), ("targets",))
             names: list[str] = []
             for place, name in found["targets"].located_texts():
                 if name in targets:
@@ -311,7 +323,8 @@ class _Reader:
             if label(key.text()) != key.text():
                 # Records hold the name as a label; another one could not be compared with a policy's again later.
                 key.fail(f"'{key.text()}' cannot name a model: use letters, digits and _ . : / @ + - (at most 96)")
-            routes.append(Route(key.text(), tuple(names), rank))
+            shares = read_shares(found["share"], names) if "share" in found else ()
+            routes.append(Route(key.text(), tuple(names), rank, shares))
         return tuple(routes)
 
     def _path(self, node: Node) -> Path:

@@ -11,6 +11,8 @@ from gateway.domain.money import Price
 from gateway.domain.target import Route, Zone
 from gateway.settings.recognizers import RegistrySettings
 
+DEFAULT_HUB = "https://huggingface.co"
+
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
@@ -124,7 +126,8 @@ class OpenAISettings:
 
 @dataclass(frozen=True, slots=True)
 class LlamaCppSettings:
-    """The model is at `path`, or is the `file` of the hub's repository `hub`, whose `sha256` is what makes it trusted.
+    """The model is at `path`, or is the `file` of the hub's repository `hub`, whose `sha256` is what makes it trusted,
+    or is `registered` (``name@alias``, ``name@number``) in the registry of models.
     `threads` 0 chooses by the cores there are; `gpu_layers` -1 means all; `queue` bounds the waiting requests."""
 
     path: Path | None
@@ -132,10 +135,11 @@ class LlamaCppSettings:
     file: str | None = None
     revision: str = "main"
     sha256: str | None = None
-    base_url: str = "https://huggingface.co"
+    base_url: str = DEFAULT_HUB
     threads: int = 0
     gpu_layers: int = 0
     queue: int = 32
+    registered: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +215,11 @@ class Settings:
     def model_cache(self) -> Path:
         """The folder for models fetched from a hub."""
         return self.storage.folder / "models"
+
+    @property
+    def model_registry(self) -> Path:
+        """The folder of the registry of models, with its files."""
+        return self.model_cache / "registry"
 
     def listening(self, host: str | None, port: int | None) -> Settings:
         """The same settings with another address to listen on, where one is given."""

@@ -1,0 +1,59 @@
+"""What ``bailiwick doctor`` says of local models: are they there, can they serve, and does their memory suffice?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from adapters.llama_cpp.files import resolve
+from adapters.llama_cpp.memory import granted_bytes, needed_bytes
+from adapters.llama_cpp.offline import inspect_model
+from adapters.llama_cpp.shelf import locate
+from gateway.cli.checks import Check, failed, ok, warning
+from gateway.domain.errors import ConfigurationError
+from gateway.settings import LlamaCppSettings, Settings, TargetSettings
+
+
+def model_checks(
+    name: str, settings: Settings, target: TargetSettings, backend: LlamaCppSettings, price: str
+) -> Iterator[Check]:
+    """The check of a local target. Raises `ConfigurationError` where its model is not there or cannot be loaded."""
+    located = locate(backend, settings.model_registry)
+    path = resolve(located.file, settings.model_cache, download=False)
+    info = inspect_model(path)
+    kind = " ".join(filter(None, (info.architecture, info.quantisation)))
+    which = f"{located.version}, {path}" if located.version else str(path)
+    needed, granted = needed_bytes(info, target.context_tokens), granted_bytes()
+    detail = f"{which} ({kind}, {_mib(info.file_bytes)}), {price}; needs about {_mib(needed)} of memory"
+    if needed > granted:
+        # With layers on a GPU, part of it is elsewhere: llama.cpp alone knows how much.
+        found = warning if backend.gpu_layers else failed
+        yield found(name, f"{detail}, {_mib(granted)} are granted: take fewer context_tokens or a smaller quantisation")
+    elif not info.has_chat_template:
+        yield warning(name, f"{detail}; the file has no chat template")
+    elif 0 < info.context_tokens < target.context_tokens:
+        trained = f"the model was trained for {info.context_tokens} tokens of context, {target.context_tokens} are set"
+        yield warning(name, f"{detail}; {trained}")
+    else:
+        yield ok(name, detail)
+
+
+def memory_checks(settings: Settings) -> Iterator[Check]:
+    """Do all local models together fit into the memory that this process is granted?"""
+    needed: list[int] = []
+    for target in settings.targets:
+        if target.model_file is not None:
+            try:
+                located = locate(target.model_file, settings.model_registry)
+                info = inspect_model(located.file.place(settings.model_cache))
+            except ConfigurationError:
+                continue  # the check of the target says so
+            needed.append(needed_bytes(info, target.context_tokens))
+    if len(needed) < 2:
+        return  # of one model, the check of its target has said it
+    granted = granted_bytes()
+    detail = f"{len(needed)} local models need about {_mib(sum(needed))}, {_mib(granted)} are granted"
+    yield ok("local models", detail) if sum(needed) <= granted else warning("local models", detail)
+
+
+def _mib(number: int) -> str:
+    return f"{number / (1 << 20):,.0f} MiB"

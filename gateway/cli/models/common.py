@@ -1,0 +1,76 @@
+"""What the commands for models share: the registry of the settings, the audit log, and sentences in place of stacks."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from adapters.llama_cpp.registry import Version
+from adapters.llama_cpp.shelf import Change, Shelf
+from gateway.audit import AuditStore
+from gateway.cli.common import CliContext
+from gateway.domain.errors import ConfigurationError, GatewayError
+from gateway.domain.record import AuditRecord, Label, RecordKind, label
+from gateway.settings import Settings
+
+ALIAS = click.option("--alias", default="", help="Let this alias point to the version, such as stable or next.")
+NAME = click.option("--name", help="The model's name in the registry.")
+
+
+@contextmanager
+def shelf_of(context: CliContext) -> Iterator[Shelf]:
+    """The registry of the settings; what fails is one sentence and exit code 1."""
+    settings = context.settings()
+    with sentences():
+        yield Shelf(settings.model_registry, lambda change: _record(settings, change))
+
+
+@contextmanager
+def sentences() -> Iterator[None]:
+    try:
+        yield
+    except ConfigurationError as error:
+        raise click.ClickException(str(error)) from error
+    except OSError as error:
+        raise click.ClickException(f"{error.filename or 'a file'}: {error.strerror}") from error
+
+
+def describe(version: Version) -> str:
+    """One line for a person."""
+    said = (version.architecture, version.quantisation, size(version.size), f"sha256 {version.sha256}")
+    return ", ".join(filter(None, said))
+
+
+def size(number: int) -> str:
+    if number < 1_000_000:
+        return f"{number / 1000:.0f} kB"
+    return f"{number / 1_000_000:.1f} MB" if number < 1_000_000_000 else f"{number / 1_000_000_000:.2f} GB"
+
+
+def _record(settings: Settings, change: Change) -> None:
+    """Write it to the audit log. Raises `ConfigurationError`, and then nothing is changed."""
+    record = AuditRecord(
+        kind=RecordKind.EVENT,
+        at=time.time_ns() // 1000,
+        decision=Label(""),
+        event=Label(change.event),
+        model=label(change.model),
+        outcome=label(change.alias),
+        error=label(f"sha256:{change.sha256}"),
+    )
+
+    async def write() -> None:
+        store = AuditStore.open(settings.storage.url("audit"))
+        try:
+            await store.append(record)
+        finally:
+            await store.aclose()
+
+    try:
+        asyncio.run(write())
+    except GatewayError as error:
+        raise ConfigurationError(f"the audit log cannot be written, so nothing was changed: {error}") from error
