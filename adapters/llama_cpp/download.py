@@ -78,6 +78,13 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
+def private_folder(path: Path) -> None:
+    """Make a folder, and those above it that are missing, for this user only. Raises `OSError`."""
+    if not path.exists():
+        private_folder(path.parent)
+        path.mkdir(mode=0o700, exist_ok=True)
+
+
 def _tag_file(part: Path) -> Path:
     return part.with_name(part.name + ".etag")
 

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import orjson
 
-from adapters.llama_cpp.download import Progress, fetch, hash_file, locked, settle
+from adapters.llama_cpp.download import Progress, fetch, hash_file, locked, private_folder, settle
 from adapters.llama_cpp.gguf import is_gguf
 from gateway.domain.errors import ConfigurationError
 
@@ -193,7 +193,7 @@ def verify(path: Path, wanted: str, cache: Path, *, again: bool = False) -> None
     found = hash_file(path)
     if found != wanted:
         raise ConfigurationError(f"{path} is not the model that was configured: its SHA-256 is {found}, not {wanted}")
-    cache.mkdir(parents=True, exist_ok=True)
+    private_folder(cache)
     temporary = notes.with_suffix(f".{os.getpid()}.tmp")
     temporary.write_bytes(orjson.dumps({**known, key: mark}))
     temporary.replace(notes)
@@ -211,7 +211,7 @@ def _read_notes(notes: Path) -> dict[str, object]:
 
 
 def _fetch(model: ModelFile, place: Path, cache: Path, progress: Progress | None) -> None:
-    place.parent.mkdir(parents=True, exist_ok=True)
+    private_folder(place.parent)
     part = place.with_name(place.name + ".part")
     wanted = (model.sha256 or "").lower()
     with locked(place.with_name(place.name + ".lock")):

@@ -18,7 +18,7 @@ from typing import Any
 
 import orjson
 
-from adapters.llama_cpp.download import locked
+from adapters.llama_cpp.download import locked, private_folder
 from gateway.domain.errors import ConfigurationError
 
 _SCHEMA = 1
@@ -156,7 +156,7 @@ class Registry:
     def change(self) -> Iterator[Models]:
         """The models to be changed in place; written when the block ends well. One process at a time."""
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            private_folder(self.folder)
             lock = locked(self.folder / "registry.lock")
             with lock:
                 models = self.read()

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from adapters.llama_cpp.download import Progress, WrongFile, discard, fetch, hash_file, locked, settle
+from adapters.llama_cpp.download import Progress, WrongFile, discard, fetch, hash_file, locked, private_folder, settle
 from adapters.llama_cpp.files import HubFile, ModelFile, ModelSource, check_digest, verify
 from adapters.llama_cpp.gguf import GgufInfo
 from adapters.llama_cpp.offline import inspect_model, quantize
@@ -83,7 +83,7 @@ class Shelf:
         if there is not None and self._intact(there.file, there.sha256):
             return self._point(name, there, alias)
         folder = self._folder / "pulls"
-        folder.mkdir(parents=True, exist_ok=True)
+        private_folder(folder)
         part = folder / f"{hashlib.sha256(hub.source.encode()).hexdigest()[:16]}.part"
         with locked(part.with_suffix(".lock")):
             try:
@@ -106,12 +106,12 @@ class Shelf:
     def add(self, name: str, path: Path, wanted: str | None, alias: str, *, link: bool) -> Version:
         """Register a file of this host: a copy of it, or with `link` the file where it is."""
         check_name(name)
-        path = path.absolute()
+        path = Path(os.path.abspath(path))  # not resolved: a link stays the link that was named
         info = inspect_model(path)
         digest = hash_file(path)
         if wanted and digest != check_digest(wanted):
             raise ConfigurationError(f"{path} has the SHA-256 {digest}, not {wanted}")
-        self._folder.mkdir(parents=True, exist_ok=True)
+        private_folder(self._folder)
         place = self._folder / _file_name(digest, path.name)
         if not self._intact(place.name, digest):
             self._take(path, place, digest, link=link)
@@ -151,7 +151,9 @@ class Shelf:
         with self._changing() as models:
             old = find(models, Reference(name, alias))
             if models[name].back(alias) is None:
-                raise ConfigurationError(f"{name}@{alias} has been version {old.number} from the beginning")
+                raise ConfigurationError(
+                    f"there is nothing to go back to: {name}@{alias} was no other version before {old.number}"
+                )
             new = find(models, Reference(name, alias))
             self._say("model rolled back", name, new, alias)
         return old, new

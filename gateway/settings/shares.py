@@ -19,7 +19,7 @@ def read_shares(node: Node, targets: Collection[str]) -> tuple[tuple[str, int], 
         name = key.text()
         if name not in targets:
             key.fail(f"'{name}' is not one of these targets", nearest(name, targets))
-        written = _PERCENT.fullmatch(value.text())
+        written = _PERCENT.fullmatch(value.text()) if value.kind == "text" else None
         if written is None:
             value.fail("a share is a percentage, such as 5 % or 0.25 %")
             return ()

@@ -15,9 +15,10 @@ from click.testing import CliRunner, Result
 from gateway.cli import main
 from gateway.identity.keys import KeyTable
 from gateway.identity.secrets import VARIABLE, load_secret
-from support.live import DEMO_MODEL, Setup, cloud_target, local_target
+from support.live import DEMO_MODEL, Setup, cloud_target, local_target, registered_target
 from support.postgres import postgres_server
 from support.redis import redis_server
+from support.tiny_gguf import write_tiny_gguf
 
 URL = "https://api.example.com/v1"
 DEAD_PORT = 1  # nothing listens on it: tcpmux is no more
@@ -216,6 +217,36 @@ def test_more_context_than_the_model_has(setup: Setup) -> None:
     state, detail = checks(setup)["target local"]
     assert state == "warning"
     assert "32768" in detail
+
+
+def test_models_of_the_registry(setup: Setup, tmp_path: Path) -> None:
+    """A target that names a version is told with its number; one that names what is not there is a failure that says
+    what there is. What several models need together is one more line."""
+    setup.targets.append(registered_target("private@stable"))
+    state, detail = checks(setup)["target house"]
+    assert (state, "no model 'private'" in detail) == ("failed", True)
+    tiny = write_tiny_gguf(tmp_path / "tiny.gguf")
+    arguments = ["models", "add", str(tiny), "--name", "private", "--alias", "stable"]
+    assert CliRunner().invoke(main, ["--config", str(setup.write()), *arguments]).exit_code == 0
+    found = checks(setup)
+    state, detail = found["target house"]
+    assert (state, detail.startswith("private@1, ")) == ("ok", True)
+    assert re.search(r"needs about \d+ MiB of memory", detail)
+    assert re.match(r"2 local models need about \d+ MiB, [\d,]+ MiB are granted", found["local models"][1])
+
+
+def test_a_model_that_does_not_fit(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that needs more memory than is granted is a failure that says what to change; with layers on a GPU, where
+    a part of it lies elsewhere, a warning. Two that fit one by one only are a warning as well."""
+    monkeypatch.setattr("gateway.cli.doctor_models.granted_bytes", lambda: 64 << 20)
+    state, detail = checks(setup)["target local"]
+    assert (state, "64 MiB are granted: take fewer context_tokens" in detail) == ("failed", True)
+    setup.targets[0] = local_target(gpu_layers="-1")
+    assert checks(setup)["target local"][0] == "warning"
+    monkeypatch.setattr("gateway.cli.doctor_models.granted_bytes", lambda: 200 << 20)
+    setup.targets.append(local_target("second"))
+    found = checks(setup)
+    assert (found["target local"][0], found["target second"][0], found["local models"][0]) == ("ok", "ok", "warning")
 
 
 def test_a_provider_without_its_key(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ import httpx
 import psutil
 import pytest
 
+from adapters.llama_cpp.shelf import Shelf
 from gateway import __version__
 from gateway.compose.gateway import Experience
 from gateway.domain.errors import Code, ConfigurationError, ProviderError
@@ -21,7 +22,7 @@ from gateway.routing.latency import LatencyBook
 from support.evidence import records
 from support.exposure import CARD
 from support.here import GatewayHere, gateway_here
-from support.live import Setup, cloud_target, local_target
+from support.live import Setup, cloud_target, local_target, registered_target
 from support.tiny_gguf import write_tiny_gguf
 
 NOWHERE = cloud_target("cloud", "http://127.0.0.1:9/v1")
@@ -53,6 +54,28 @@ async def test_start_and_end_are_in_the_log(tmp_path: Path, monkeypatch: pytest.
     assert [event.event for event in events] == ["policy loaded", "gateway started", "gateway stopped"]
     assert events[1].error == __version__
     assert len({event.policy for event in events}) == 1
+
+
+@pytest.mark.anyio
+async def test_a_start_says_which_version_it_uses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A target that names an alias serves the version that it is at the start; the log names it with its hash. After a
+    roll-back, the next start serves the version before."""
+    setup = Setup(tmp_path, [registered_target("private@stable")], {"auto": "{targets: [house]}"})
+    shelf = Shelf(tmp_path / "state" / "models" / "registry", lambda change: None)
+    for context in (512, 256):
+        file = write_tiny_gguf(tmp_path / "m.gguf", context_tokens=context)
+        shelf.add("private", file, None, "stable", link=False)
+    for _ in range(2):
+        async with gateway_here(setup, monkeypatch) as here:
+            await here.opened.upkeep.engines_settled()
+            assert (await _ask(here, "Hello")).headers["x-bailiwick-target"] == "house"
+        shelf = Shelf(tmp_path / "state" / "models" / "registry", lambda change: None)
+        if shelf.registry.read()["private"].aliases["stable"] == 2:
+            shelf.rollback("private", "stable")
+    used = [record for record in records(tmp_path / "state") if record.event == "model in use"]
+    assert [(record.target, record.model) for record in used] == [("house", "private@2"), ("house", "private@1")]
+    versions = shelf.registry.read()["private"].versions
+    assert [record.error for record in used] == [f"sha256:{versions[number].sha256}" for number in (2, 1)]
 
 
 @pytest.mark.anyio

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,8 +37,10 @@ class Bench:
         self.targets = targets
         self.selector = Selector({target.id: target for target in targets}, self.latency, self.breaker)
 
-    def plan(self, decision: Decision, rank: str = "cost", **demand: Any) -> Plan:
-        route = Route("auto", tuple(target.id for target in self.targets), rank)
+    def plan(
+        self, decision: Decision, rank: str = "cost", shares: tuple[tuple[str, int], ...] = (), **demand: Any
+    ) -> Plan:
+        route = Route("auto", tuple(target.id for target in self.targets), rank, shares)
         return self.selector.select(decision, route, replace(DEMAND, **demand))
 
     def order(self, decision: Decision, rank: str = "cost", **demand: Any) -> list[str]:
@@ -82,6 +85,30 @@ def test_a_target_that_is_too_slow_comes_after_those_in_time() -> None:
     bench.latency.observe("cheap", 0.5)
     assert bench.order(allowing(*ALL, first_token=2.0)) == ["cheap", "dear", "free"]
     assert bench.order(allowing(*ALL, first_token=5.0)) == ["free", "cheap", "dear"]
+
+
+@pytest.mark.parametrize("rank", ["cost", "listed"])
+def test_a_share_goes_first_and_the_rest_stay_as_fallbacks(rank: str) -> None:
+    """About 5 % of the requests begin with the target that has that share, always the same ones, whatever it costs;
+    the other targets follow in their usual order."""
+    bench, shares = Bench(*ALL), (("cheap", 9500), ("dear", 500))
+    usual = bench.order(allowing(*ALL), rank)
+    drawn = []
+    for number in range(4000):
+        order = bench.order(allowing(*ALL), rank, shares=shares, id=f"request-{number}")
+        assert order[1:] == [name for name in usual if name != order[0]]
+        drawn.append(order[0])
+    assert set(drawn) == {"cheap", "dear"}
+    assert 150 < drawn.count("dear") < 250
+    assert bench.order(allowing(*ALL), rank, shares=shares, id="request-7")[0] == drawn[7]
+
+
+def test_a_share_permits_nothing_and_hides_no_trouble() -> None:
+    """A target that is drawn is not used when the policy does not permit it, and comes last while it is paused."""
+    bench, shares = Bench(*ALL), (("dear", 10_000),)
+    assert bench.order(allowing(CHEAP, FREE), shares=shares, id="a") == ["free", "cheap"]
+    bench.breaker.failed("dear")
+    assert bench.order(allowing(*ALL), shares=shares, id="a") == ["free", "cheap", "dear"]
 
 
 def test_the_cap_becomes_a_bound_or_a_reason() -> None:

@@ -182,6 +182,12 @@ def local_target(name: str = "local", **settings: str) -> str:
     )
 
 
+def registered_target(model: str, name: str = "house") -> str:
+    """A model of the registry as YAML."""
+    text = local_target(name, model=model, context_tokens="512")
+    return "\n".join(line for line in text.splitlines() if "file:" not in line)
+
+
 class Gateway:
     """A gateway process, an API key for it, and a client."""
 

@@ -59,7 +59,7 @@ def _record(settings: Settings, change: Change) -> None:
         decision=Label(""),
         event=Label(change.event),
         model=label(change.model),
-        outcome=label(change.alias),
+        outcome=label(f"{change.alias} is {change.model}" if change.alias else change.model),
         error=label(f"sha256:{change.sha256}"),
     )
 

@@ -5,88 +5,15 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import os
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from adapters.llama_cpp import files
+from adapters.llama_cpp import download, files
 from adapters.llama_cpp.files import ModelFile, resolve
 from gateway.domain.errors import ConfigurationError
+from support.hub import Hub
 from support.tiny_gguf import write_tiny_gguf
-
-
-class Hub(ThreadingHTTPServer):
-    """Serves `data` at /owner/name/resolve/main/*.gguf, through a redirect to another host name, with faults."""
-
-    def __init__(self, data: bytes) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.data = data
-        self.break_after: int | None = None
-        self.statuses: list[int] = []
-        self.ranges = True
-        self.requests: list[tuple[str, str | None, str | None]] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Hub
-
-    def do_GET(self) -> None:
-        hub, wanted = self.server, self.headers.get("Range")
-        hub.requests.append((self.path, wanted, self.headers.get("Authorization")))
-        if hub.statuses:
-            self._status(hub.statuses.pop(0))
-        elif self.path.startswith("/owner/name/resolve/main/"):
-            self.send_response(302)
-            self.send_header("Location", f"http://localhost:{hub.server_port}/storage")
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-        elif self.path == "/storage":
-            self._file(wanted if hub.ranges else None)
-        else:
-            self._status(404)
-
-    def _status(self, status: int) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def _file(self, wanted: str | None) -> None:
-        hub = self.server
-        start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
-        if start >= len(hub.data):
-            return self._status(416)
-        self.send_response(206 if wanted else 200)
-        self.send_header("Content-Length", str(len(hub.data) - start))
-        self.end_headers()
-        end = len(hub.data)
-        if hub.break_after is not None:
-            end, hub.break_after = min(end, start + hub.break_after), None
-        self.wfile.write(hub.data[start:end])
-        return None
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
-
-
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    """A hub with one model, and no wish to wait between two tries."""
-    monkeypatch.setattr(files, "_PAUSE_SECONDS", 0.0)
-    monkeypatch.delenv("HF_TOKEN", raising=False)
-    hub = Hub(write_tiny_gguf(tmp_path / "original.gguf").read_bytes())
-    thread = threading.Thread(target=hub.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield hub
-    hub.shutdown()
-    thread.join()
-    hub.server_close()
 
 
 def named(hub: Hub, file: str = "m.gguf", sha256: str | None = None) -> ModelFile:
@@ -177,7 +104,7 @@ def test_without_permission_nothing_is_fetched(hub: Hub, tmp_path: Path) -> None
 
 def test_a_full_disk_is_found_before_the_download(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error comes at once and says how much is missing."""
-    monkeypatch.setattr(files, "_SPARE_BYTES", 2**60)
+    monkeypatch.setattr(download, "_SPARE_BYTES", 2**60)
     with pytest.raises(ConfigurationError, match="bytes free"):
         resolve(named(hub), tmp_path / "cache")
 

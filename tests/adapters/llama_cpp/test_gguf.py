@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from adapters.llama_cpp.gguf import NotGguf, read_gguf
 from support.tiny_gguf import write_tiny_gguf
@@ -32,6 +36,19 @@ def test_a_cut_header_is_an_error(tmp_path: Path, size: int) -> None:
     cut.write_bytes(whole[:size])
     with pytest.raises(NotGguf, match="cut or damaged"):
         read_gguf(cut)
+
+
+@given(st.lists(st.tuples(st.integers(0, 2500), st.integers(0, 255)), min_size=1, max_size=8))
+def test_a_damaged_header_never_raises_anything_else(tiny_model: Path, changes: list[tuple[int, int]]) -> None:
+    """Whatever byte of the header is wrong: it is read all the same, or refused with a reason."""
+    data = bytearray(tiny_model.read_bytes()[:12_000])
+    for place, value in changes:
+        data[place] = value
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        with contextlib.suppress(NotGguf):
+            assert read_gguf(Path(file.name)).kv_bytes_per_token >= 0
 
 
 @pytest.mark.parametrize(
