@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from adapters.llama_cpp.files import resolve
+from adapters.llama_cpp.gguf import NotGguf, read_gguf
 from adapters.llama_cpp.memory import granted_bytes, needed_bytes
 from adapters.llama_cpp.offline import inspect_model
 from adapters.llama_cpp.shelf import locate
@@ -44,8 +45,8 @@ def memory_checks(settings: Settings) -> Iterator[Check]:
         if target.model_file is not None:
             try:
                 located = locate(target.model_file, settings.model_registry)
-                info = inspect_model(located.file.place(settings.model_cache))
-            except ConfigurationError:
+                info = read_gguf(located.file.place(settings.model_cache))
+            except (ConfigurationError, OSError, NotGguf):
                 continue  # the check of the target says so
             needed.append(needed_bytes(info, target.context_tokens))
     if len(needed) < 2:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import pty
 import re
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +21,7 @@ from adapters.llama_cpp import download
 from gateway.cli import main
 from support.evidence import records
 from support.hub import Hub, serving
-from support.live import Setup, cloud_target, local_target, registered_target
+from support.live import REPOSITORY, Setup, cloud_target, local_target, registered_target
 from support.tiny_gguf import write_tiny_gguf
 
 URL = "https://api.example.com/v1"
@@ -99,6 +103,31 @@ def test_pull_from_a_mirror(setup: Setup, hub: Hub, monkeypatch: pytest.MonkeyPa
         ("model alias set", "private@1", "private@stable is private@1"),
     ]
     assert {each.error for each in records(setup.folder / "state")} == {f"sha256:{digest}"}
+
+
+def test_pull_on_a_terminal(setup: Setup, hub: Hub) -> None:
+    """There, progress is a bar that is drawn over itself, and the result stays."""
+    hub.silent = 0.3
+    ours, theirs = pty.openpty()
+    arguments = ["models", "pull", "owner/name/m.gguf", "--name", "private", "--endpoint", hub.url]
+    environ = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
+    with subprocess.Popen(
+        [sys.executable, "-m", "gateway", "--config", str(setup.write()), *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=theirs,
+        stderr=theirs,
+        env=environ,
+        cwd=REPOSITORY,
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # how Linux says that the other side has closed
+            while data := os.read(ours, 4096):
+                shown += data
+    os.close(ours)
+    assert process.returncode == 0
+    assert "━" in shown.decode()
+    assert b"private@1: llama, 468 kB" in shown
 
 
 @pytest.mark.parametrize(

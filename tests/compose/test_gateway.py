@@ -17,9 +17,10 @@ from gateway import __version__
 from gateway.compose.gateway import Experience
 from gateway.domain.errors import Code, ConfigurationError, ProviderError
 from gateway.domain.record import RecordKind
+from gateway.domain.target import Route
 from gateway.routing.breaker import Breaker
 from gateway.routing.latency import LatencyBook
-from support.evidence import records
+from support.evidence import intents, records
 from support.exposure import CARD
 from support.here import GatewayHere, gateway_here
 from support.live import Setup, cloud_target, local_target, registered_target
@@ -76,6 +77,22 @@ async def test_a_start_says_which_version_it_uses(tmp_path: Path, monkeypatch: p
     assert [(record.target, record.model) for record in used] == [("house", "private@2"), ("house", "private@1")]
     versions = shelf.registry.read()["private"].versions
     assert [record.error for record in used] == [f"sha256:{versions[number].sha256}" for number in (2, 1)]
+
+
+@pytest.mark.anyio
+async def test_each_request_goes_where_its_share_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which of two targets answers follows from the decision's id alone, so that everybody can check the draw."""
+    setup = _local(tmp_path)
+    setup.targets.append(setup.targets[1].replace("id: local", "id: next"))
+    setup.models = {"auto": "{targets: [local, next], share: {local: 50 %, next: 50 %}}"}
+    async with gateway_here(setup, monkeypatch) as here:
+        await here.opened.upkeep.engines_settled()
+        for _ in range(12):
+            assert (await _ask(here, "Hello")).status_code == 200
+    sent = intents(tmp_path / "state")
+    route = Route("auto", ("local", "next"), "cost", (("local", 5000), ("next", 5000)))
+    assert len(sent) == 12
+    assert [record.target for record in sent] == [route.drawn(record.decision) for record in sent]
 
 
 @pytest.mark.anyio

@@ -18,7 +18,6 @@ from gateway.domain.record import AuditRecord, Label, RecordKind, label
 from gateway.settings import Settings
 
 ALIAS = click.option("--alias", default="", help="Let this alias point to the version, such as stable or next.")
-NAME = click.option("--name", help="The model's name in the registry.")
 
 
 @contextmanager

@@ -1,0 +1,106 @@
+"""The settings file: models of the registry, mirrors of the hub, and the shares of a route."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.documents import DocumentError
+from gateway.domain.target import Route
+from gateway.settings import LlamaCppSettings, Settings, load_settings
+
+LOCAL = """\
+  - id: local
+    adapter: llama_cpp
+    zone: local
+    region: here
+    model: tiny
+    file: models/tiny.gguf
+    context_tokens: 512
+    max_output_tokens: 64
+"""
+LEAST = f"schema: 1\npolicy: policies/p.yaml\ntargets:\n{LOCAL}models:\n  auto: {{targets: [local]}}\n"
+
+
+def settings(folder: Path, text: str, **environ: str) -> Settings:
+    path = folder / "bailiwick.yaml"
+    path.write_text(text)
+    return load_settings(path, environ=environ)
+
+
+def problems(folder: Path, text: str, **environ: str) -> list[tuple[int, str]]:
+    """Line and message of everything that is wrong."""
+    with pytest.raises(DocumentError) as refused:
+        settings(folder, text, **environ)
+    assert all(problem.file == str(folder / "bailiwick.yaml") for problem in refused.value.problems)
+    return [(problem.line, problem.message) for problem in refused.value.problems]
+
+
+def line_of(text: str, part: str) -> int:
+    return text[: text.index(part)].count("\n") + 1
+
+
+FILE = "    file: models/tiny.gguf\n"
+
+
+@pytest.mark.parametrize("model", ["private@stable", "qwen3-4b.v2@12"])
+def test_a_model_of_the_registry(tmp_path: Path, model: str) -> None:
+    """Its name stands in place of a file; beside a file, a name is only a name."""
+    text = LEAST.replace("model: tiny\n", f"model: {model}\n")
+    (target,) = settings(tmp_path, text.replace(FILE, "")).targets
+    assert target.model == model
+    assert target.backend == LlamaCppSettings(None, registered=model)
+    (target,) = settings(tmp_path, text).targets
+    assert isinstance(target.backend, LlamaCppSettings)
+    assert target.backend.registered is None
+
+
+@pytest.mark.parametrize("model", ["private", "private@", "Private@stable", "a/b@stable", "private@sta ble"])
+def test_a_model_without_a_file_is_of_the_registry(tmp_path: Path, model: str) -> None:
+    """What is not name@alias or name@number cannot be found there; a hash belongs to the registry."""
+    text = LEAST.replace("model: tiny\n", f"model: {model}\n").replace(FILE, "")
+    ((_, message),) = problems(tmp_path, text)
+    assert "a 'model' of the registry" in message
+    text = text.replace(f"model: {model}", f"model: private@stable\n    sha256: {'a' * 64}")
+    ((_, message),) = problems(tmp_path, text)
+    assert "the registry of models has the hash" in message
+
+
+def test_a_mirror_of_the_hub(tmp_path: Path) -> None:
+    """The usual variable names it for all targets that name none themselves."""
+    hub = f"hub: {{repo: a/b, file: c.gguf, sha256: {'a' * 64}}}"
+    text = LEAST.replace("file: models/tiny.gguf", hub)
+    for environ, expected in (({}, "https://huggingface.co"), ({"HF_ENDPOINT": "https://m"}, "https://m")):
+        (target,) = settings(tmp_path, text, **environ).targets
+        assert isinstance(target.backend, LlamaCppSettings)
+        assert target.backend.base_url == expected
+
+
+TWO = LEAST.replace(LOCAL, LOCAL + LOCAL.replace("id: local", "id: next"))
+
+
+def test_shares_of_a_route(tmp_path: Path) -> None:
+    """Percentages, down to a hundredth, are kept exactly."""
+    text = TWO.replace("{targets: [local]}", "{targets: [local, next], share: {local: 99.75 %, next: 0.25%}}")
+    assert settings(tmp_path, text).routes == (
+        Route("auto", ("local", "next"), "cost", (("local", 9975), ("next", 25))),
+    )
+
+
+@pytest.mark.parametrize(
+    ("share", "message"),
+    [
+        ("{local: 95 %, next: 4 %}", "the shares are 99 % together; they must be 100 %"),
+        ("{local: 0.95, next: 5 %}", "a share is a percentage"),
+        ("{local: 95, next: 5 %}", "a share is a percentage"),
+        ("{local: 99.999 %, next: 0.001 %}", "a share is a percentage"),
+        ("{local: all, next: 0 %}", "a share is a percentage"),
+        ("{local: 95 %, other: 5 %}", "'other' is not one of these targets"),
+    ],
+)
+def test_wrong_shares(tmp_path: Path, share: str, message: str) -> None:
+    """What is not 100 % together, or of a target that the route does not have, is told with its place."""
+    found = problems(tmp_path, TWO.replace("{targets: [local]}", f"{{targets: [local, next], share: {share}}}"))
+    assert message in found[0][1]
+    assert found[0][0] == line_of(TWO, "auto:")
