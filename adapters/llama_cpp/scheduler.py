@@ -182,13 +182,18 @@ class Scheduler:
                 prepared, self._prepared = self._prepared, []
             try:
                 self._forget_cancelled()
-                for work in prepared:
-                    self._receive(work)
+                while prepared:
+                    self._receive(prepared[0])
+                    del prepared[0]
                 self._admit()
                 self._step()
+            except EngineFault as error:
+                self._report(error)
+                self._fail((*self._active, *self._ready))
             except Exception as error:  # the border of the thread: without it one odd request would end all service
                 self._report(error)
-                self._fail_all()
+                waiting = [work.leader for work in (*self._waiting, *prepared)]  # one of them may be the odd one
+                self._fail((*self._active, *self._ready, *waiting))
 
     def _receive(self, work: Work) -> None:
         job = work.job
@@ -309,13 +314,11 @@ class Scheduler:
         token = self._model.take(sequence.sampler, row)
         native = time.monotonic() - began
         try:
-            complete = work.sampled(sequence, self._model, row, token)
+            if work.sampled(sequence, self._model, row, token):
+                self._finish(sequence)
         except Exception as error:  # one odd answer must not end the others
             self._report(error)
             self._drop([work], fault_payload())
-        else:
-            if complete:
-                self._finish(sequence)
         return native
 
     def _finish(self, sequence: Sequence) -> None:
@@ -325,11 +328,12 @@ class Scheduler:
         self._active.remove(sequence)
         self._pressed = False
         work = sequence.work
-        if work.finished(sequence):
+        if work.open == [sequence]:  # counted before the client hears of it: its next request finds the place free
             self._served += 1
             self._speeds.finished(time.monotonic() - work.job.born)
             with self._changed:
                 self._jobs.discard(work.job)
+        work.finished(sequence)
 
     def _make_room(self) -> None:
         """The cache is full. First go the prefixes that nobody uses, then the answer that began last: it is read again
@@ -370,6 +374,6 @@ class Scheduler:
             if payload is not None:
                 self._end(work.job, payload)
 
-    def _fail_all(self) -> None:
-        self._drop({one.work for one in (*self._active, *self._ready)}, fault_payload())
+    def _fail(self, sequences: Iterable[Sequence]) -> None:
+        self._drop({one.work for one in sequences}, fault_payload())
         self._places.clear()

@@ -102,12 +102,12 @@ class Work:
             self._emit_deltas(choice, deltas, first=sequence.made == 1)
         return choice.finish_reason is not None
 
-    def finished(self, sequence: Sequence) -> bool:
-        """The answer is complete. True when it was the last one: then everything is sent."""
+    def finished(self, sequence: Sequence) -> None:
+        """The answer is complete. With the last one everything is sent."""
         sequence.sampler.close()
         self.open.remove(sequence)
         if self.open:
-            return False
+            return
         if self.job.request.stream:
             last = self._writer.usage_chunk(self.usage)
             if last is not None:
@@ -115,7 +115,6 @@ class Work:
             self.job.emit(Kind.END, b"")
         else:
             self.job.emit(Kind.WHOLE, self._writer.whole(self._choices, self.usage))
-        return True
 
     def _emit_deltas(self, choice: Choice, deltas: list[dict[str, object]], *, first: bool) -> None:
         emit, writer = self.job.emit, self._writer

@@ -15,6 +15,7 @@ _SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 _U32, _I32, _F32, _STRING, _ARRAY = 4, 5, 6, 8, 9
 _FLOAT32, _FLOAT16 = 0, 1
 _ALIGNMENT = 32
+_TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor %}"  # one token for each character
 
 
 @native.llama_log_callback
@@ -25,7 +26,7 @@ def _say_nothing(_level: int, _text: bytes, _user_data: ctypes.c_void_p) -> None
 def weights(folder: Path) -> dict[str, Path]:
     """The files by name of their weights' type, written when they are not there yet (0.8 GB, a minute)."""
     folder.mkdir(parents=True, exist_ok=True)
-    files = {"F16": folder / "random-f16.gguf", "Q8_0": folder / "random-q8_0.gguf"}
+    files = {"F16": folder / "f16.gguf", "Q8_0": folder / "q8_0.gguf"}
     if not files["F16"].exists():
         part = folder / "part"
         _write(part)
@@ -82,6 +83,7 @@ def _settings() -> list[tuple[str, int, bytes]]:
         ("tokenizer.ggml.pre", _STRING, _string("gpt-2")),
         ("tokenizer.ggml.tokens", _ARRAY, struct.pack("<IQ", _STRING, len(tokens)) + b"".join(map(_string, tokens))),
         ("tokenizer.ggml.token_type", _ARRAY, struct.pack(f"<IQ{len(kinds)}i", _I32, len(kinds), *kinds)),
+        ("tokenizer.chat_template", _STRING, _string(_TEMPLATE)),
         ("tokenizer.ggml.merges", _ARRAY, struct.pack("<IQ", _STRING, 1) + _string("Ā ā")),
     ]
 

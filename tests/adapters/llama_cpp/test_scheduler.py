@@ -236,6 +236,17 @@ def test_a_cache_that_stays_full_is_a_fault_and_not_a_loop(engine: Bench) -> Non
     assert engine.ask(said("Lucky.")).text()
 
 
+def test_what_nobody_foresaw_is_a_fault_and_not_a_loop(engine: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error in the scheduler itself is answered to everybody it may concern, and service goes on."""
+    with monkeypatch.context() as patch:
+        patch.setattr(engine.scheduler._places, "take", lambda *_: 1 / 0)
+        clients = [engine.ask(said("Unlucky.")) for _ in range(3)]
+        assert [client.error() for client in clients] == [(500, "engine_fault")] * 3
+    wait_for(engine.idle)
+    assert engine.ask(said("Lucky.")).text()
+    assert engine.agrees()
+
+
 def test_a_model_that_cannot_go_back_reads_again(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Recurrent models refuse to forget a part; then everything is read, and the answer is the same."""
     with bench(tiny_model, parallel=2) as engine:
