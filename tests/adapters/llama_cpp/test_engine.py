@@ -244,7 +244,7 @@ async def test_the_prompt_of_the_last_turn_is_not_read_again(provider: LlamaCppP
 
 
 async def test_many_callers_are_all_answered(provider: LlamaCppProvider) -> None:
-    """Concurrent requests wait their turn and do not mix."""
+    """Concurrent requests are decoded together and do not mix."""
     prompts = [{"messages": [{"role": "user", "content": f"Number {number}"}], "max_tokens": 30} for number in range(8)]
     alone = [(await whole(provider, body))["choices"][0]["message"]["content"] for body in prompts]
     together: dict[int, str] = {}
@@ -315,8 +315,11 @@ async def test_the_queue_is_bounded(tiny_model: Path) -> None:
 async def test_live_figures(provider: LlamaCppProvider) -> None:
     """The router gets queue depth and measured speeds; the operator gets pid, model and context."""
     await whole(provider, {"messages": [{"role": "user", "content": "z" * 200}], "max_tokens": 20})
-    figures = await provider.stats()
-    assert figures["prompt_speed"] > 0
+    figures = await provider.stats(prompt_tokens=500)
+    assert figures["first_token_seconds"] >= 500 / figures["prompt_speed"] > 0
+    assert 0 <= figures["prefix_hit_rate"] < 1
+    assert figures["total_speed"] > 0
+    assert (figures["running"], figures["parallel"], figures["backlog"]) == (0, 16, 0)
     assert figures["decode_speed"] > 0
     assert (figures["model"], figures["context_tokens"], figures["waiting"]) == ("tiny", 16384, 0)
     assert figures["pid"] > 0
