@@ -16,6 +16,7 @@ from pathlib import Path
 from gateway.documents import Node, Problem, nearest, parse, read
 from gateway.domain.decision import Action, Level
 from gateway.policy.advice import advise
+from gateway.policy.analysis.guarantees import read_guarantees
 from gateway.policy.load_limits import read_limits
 from gateway.policy.load_outcome import read_handling, read_then
 from gateway.policy.load_when import LEVELS, read_line, read_when
@@ -81,6 +82,9 @@ def load_file(source: Path | str | bytes, name: str = "", surroundings: Surround
     root = read(source, name) if isinstance(source, Path) else parse(source, name or "policy")
     loader = _Loader(root, around)
     policy = loader.policy()
+    # Not part of the policy's meaning, but what stands there must be meant: a rule at the wrong place is none.
+    if "guarantees" in loader.fields:
+        read_guarantees(loader.fields["guarantees"], loader.names)
     root.problems.check()
     names = loader.names
     advise(policy, names.places, root.problems, around.detectable, around.today)

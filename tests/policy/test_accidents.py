@@ -131,3 +131,10 @@ def test_what_is_for_a_user_alone_is_pointed_out() -> None:
     limited = document(limits={**BASE["limits"], "scopes": [scope]})
     said = [[each.message for each in load(json.dumps(one))[1]] for one in (alone, together, limited)]
     assert [any("for whoever names this user" in message for message in each) for each in said] == [True, False, True]
+
+
+def test_a_rule_that_was_pasted_under_the_guarantees_is_not_silently_none() -> None:
+    """What stands under `guarantees` has to be a guarantee, also where nobody asks to have it proved."""
+    pasted = {"id": "told", "why": "A slip", "when": {"app": "x"}, "then": {"action": "block"}}
+    with pytest.raises(DocumentError, match="a guarantee needs never or always"):
+        load(json.dumps(document(guarantees=[pasted])))

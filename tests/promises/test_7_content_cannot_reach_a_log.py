@@ -30,9 +30,8 @@ from support.servers import Collector, RudeProvider, running
 
 Body = dict[str, Any]
 
-POLICY = DEFAULT_POLICY.read_text() + (
-    "\n  - {id: told, why: A test, when: {app: blocked}, then: {action: block, tell_user: Ask somebody else.}}\n"
-)
+_TOLD = "  - {id: told, why: A test, when: {app: blocked}, then: {action: block, tell_user: Ask somebody else.}}\n"
+POLICY = DEFAULT_POLICY.read_text().replace("\nrules:\n", f"\nrules:\n{_TOLD}")
 
 
 FAULTS = ("400", "401", "404", "500", "reset", "reset-early", "malformed", "html", "empty", "truncated", "stall",
