@@ -92,7 +92,7 @@ class _Source:
         for pattern in patterns:
             if not features.lack(pattern.needs):
                 self._match(pattern, features, hits)
-        return _distinct(hits) if len(hits) > 1 else hits
+        return _without_inner(hits) if len(hits) > 1 else hits
 
     def _match(self, pattern: _Pattern, features: Features, hits: list[_Hit]) -> None:
         """What PatternRecognizer.analyze does, without an explanation object for each match."""
@@ -217,17 +217,25 @@ def _distinct(hits: list[_Hit]) -> list[_Hit]:
             by_entity.setdefault(hit.entity, []).append(hit)
     kept: list[_Hit] = []
     for alike in by_entity.values():
-        if len(alike) > 1:
-            alike.sort(key=_widest_first)
-            active: list[_Hit] = []
-            for hit in alike:
-                active = [other for other in active if other.end >= hit.start]
-                if not any(hit.end <= other.end and hit.score <= other.score for other in active):
-                    active.append(hit)
-                    kept.append(hit)
-        else:
-            kept += alike
+        kept += _without_inner(alike) if len(alike) > 1 else alike
     kept.sort(key=_place)
+    return kept
+
+
+def _without_inner(alike: list[_Hit]) -> list[_Hit]:
+    """Of hits of one entity, those that are in no other that is at least as sure; by place."""
+    alike.sort(key=_widest_first)
+    kept: list[_Hit] = []
+    active: list[_Hit] = []
+    for hit in alike:
+        start, end, score = hit.start, hit.end, hit.score
+        active = [other for other in active if other.end >= start]
+        for other in active:
+            if end <= other.end and score <= other.score:
+                break
+        else:
+            active.append(hit)
+            kept.append(hit)
     return kept
 
 

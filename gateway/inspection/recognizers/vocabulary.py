@@ -15,6 +15,7 @@ from gateway.inspection.recognizers.base import EntityHit, TextRecognizer, lower
 _WORD = re.compile(r"[^\W_]+")
 _LONGEST_TERM = 6
 _SPACES = str.maketrans({chr(code): " " for code in range(128) if not chr(code).isalnum()})
+_SIGNS = tuple(".,:;-_/()'\"=@?!")
 _REACH = 60  # characters before and behind an ordinary word in which a cue makes it a term
 
 SURE = 0.75
@@ -34,7 +35,14 @@ class _Term(NamedTuple):
 
 def words_of(lower: str) -> Sequence[str]:
     """The words of a text in lower case, without punctuation."""
-    return lower.translate(_SPACES).split() if lower.isascii() else _WORD.findall(lower)
+    if lower.isascii():
+        return lower.translate(_SPACES).split()
+    for sign in _SIGNS:  # the usual ones at once; only words that hold another one are taken apart
+        lower = lower.replace(sign, " ")
+    words = lower.split()
+    if all(map(str.isalnum, words)):
+        return words
+    return [part for word in words for part in ((word,) if word.isalnum() else _WORD.findall(word))]
 
 
 class Vocabulary:
