@@ -182,4 +182,4 @@ def test_a_connection_of_an_adapter_is_in_a_provider_or_named() -> None:
         for path, tree in sources("adapters").items()
         if {"ClientSession", "AsyncClient", "Client", "AiohttpTransport", *OPENING} & set(calls_in(tree))
     }
-    assert opening == {"adapters/http_transport.py", "adapters/llama_cpp/client.py", "adapters/llama_cpp/files.py"}
+    assert opening == {"adapters/http_transport.py", "adapters/llama_cpp/client.py", "adapters/llama_cpp/download.py"}
