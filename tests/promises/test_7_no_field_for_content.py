@@ -210,6 +210,7 @@ LOGGED = {
 
 OUTPUT = {
     "adapters/llama_cpp/__main__.py": "frames for the supervisor, over a pipe",
+    "adapters/llama_cpp/offline_main.py": "what llama.cpp says of a model file, which holds no request, over a pipe",
     "adapters/scripted_cloud/__main__.py": "a command of its own, which says where it listens",
 }
 """Files beside the command line that write to standard output or error."""
