@@ -9,13 +9,19 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gateway.compose.declared import targets_of
+    from gateway.compose.declared import models_of, targets_of
     from gateway.compose.gateway import run_gateway
     from gateway.compose.tools import open_key_store, scan_texts
 
-__all__ = ["open_key_store", "run_gateway", "scan_texts", "targets_of"]
+__all__ = ["models_of", "open_key_store", "run_gateway", "scan_texts", "targets_of"]
 
-_MODULES = {"open_key_store": "tools", "run_gateway": "gateway", "scan_texts": "tools", "targets_of": "declared"}
+_MODULES = {
+    "models_of": "declared",
+    "open_key_store": "tools",
+    "run_gateway": "gateway",
+    "scan_texts": "tools",
+    "targets_of": "declared",
+}
 
 
 def __getattr__(name: str) -> object:

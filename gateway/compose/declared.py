@@ -18,6 +18,13 @@ def targets_of(settings_path: Path) -> tuple[Target, ...]:
     return declared(load_settings(settings_path, needs_environment=False))
 
 
+def models_of(settings_path: Path) -> dict[str, tuple[Target, ...]]:
+    """The targets that may answer, by the name of the model that is asked for. Raises `ConfigurationError`."""
+    settings = load_settings(settings_path, needs_environment=False)
+    targets = {target.id: target for target in declared(settings)}
+    return {route.name: tuple(targets[name] for name in route.targets) for route in settings.routes}
+
+
 def declared(settings: Settings) -> tuple[Target, ...]:
     """Raises `ConfigurationError` for a cloud target whose price nobody knows: its cost could not be bounded."""
     day = datetime.now(UTC).date()

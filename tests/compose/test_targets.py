@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from adapters.openai_compatible import OpenAICompatible
-from gateway.compose import targets_of
+from gateway.compose import models_of, targets_of
 from gateway.compose.declared import declared
 from gateway.compose.targets import Backends, output_limit_fields
 from gateway.domain.errors import ConfigurationError
@@ -29,6 +29,14 @@ def _settings(folder: Path, *targets: str, extra: str = "") -> Settings:
 def _unpriced(name: str, **more: str) -> str:
     text = cloud_target(name, ELSEWHERE, **more)
     return "\n".join(line for line in text.splitlines() if "price:" not in line)
+
+
+def test_models_have_the_targets_that_may_answer_for_them() -> None:
+    """By the name of each model of `bailiwick.yaml`, the targets of its route, as the pipeline hands them on."""
+    settings = load_settings(REPOSITORY / "bailiwick.yaml", needs_environment=False)
+    found = {name: tuple(target.id for target in targets) for name, targets in models_of(settings.file).items()}
+    assert found == {route.name: route.targets for route in settings.routes}
+    assert found["demo-helpdesk"] == ("local-demo",)
 
 
 def test_the_shipped_targets_have_prices() -> None:

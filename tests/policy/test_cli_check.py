@@ -231,6 +231,19 @@ def test_the_settings_give_the_targets() -> None:
     assert "analysed with the 3 targets of bailiwick.yaml" in run("acme.yaml").stdout
 
 
+def test_each_model_of_the_settings_is_proved_with_its_targets() -> None:
+    """A promise that something is answered is not proved by a target that the model asked for cannot use."""
+    inside = {level: {"action": "local_only"} for level in ("public", "internal", "confidential", "restricted")}
+    answered = {"say": "Somebody answers", "when": {"unreadable": False}, "always": {"has_target": True}}
+    write("acme.yaml", handling=inside, guarantees=[answered])
+    Path("bailiwick.yaml").write_text("the targets and the models come from the tools")
+    assert run("acme.yaml").exit_code == 0
+    models = {"auto": TARGETS, "big": TARGETS[1:]}
+    result = run("acme.yaml", tools=PolicyTools(scan, targets_of, models_of=lambda path: models))
+    assert result.exit_code == 5
+    assert "model 'big'" in result.stdout
+
+
 def test_machine_formats_stand_alone_on_standard_output() -> None:
     """JSON and SARIF are one document also for an invalid file, and nothing else is printed; the exit code stays."""
     write("wrong.yaml", mode="enforec")

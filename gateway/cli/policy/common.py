@@ -50,13 +50,15 @@ Known: TypeAlias = "tuple[Mapping[str, frozenset[str]], frozenset[str] | None]"
 
 @dataclass(frozen=True, slots=True)
 class PolicyTools:
-    """What these commands borrow from the running gateway. `detectable` gives every entity its detector can find, and
-    `known_of` the names and the channels that a settings file knows, as `Surroundings` has them."""
+    """What these commands borrow from the running gateway. `detectable` gives every entity its detector can find,
+    `known_of` the names and the channels that a settings file knows, as `Surroundings` has them, and `models_of` which
+    targets may answer for which model."""
 
     scan_texts: ScanTexts
     targets_of: TargetsOf
     detectable: Callable[[], frozenset[str] | None] = lambda: None
     known_of: Callable[[Path], Known] = lambda settings: ({}, None)
+    models_of: Callable[[Path], Mapping[str, tuple[Target, ...]]] = lambda settings: {}
 
 
 def _real_tools(registry: Callable[[], RegistrySettings]) -> PolicyTools:
@@ -79,7 +81,12 @@ def _real_tools(registry: Callable[[], RegistrySettings]) -> PolicyTools:
         settings = load_settings(path, needs_environment=False)
         return settings.known.by_condition(), frozenset(channel.name for channel in settings.channels)
 
-    return PolicyTools(scan_texts, targets_of, lambda: registry().entities(), known_of)
+    def models_of(path: Path) -> Mapping[str, tuple[Target, ...]]:
+        from gateway.compose import models_of as models
+
+        return models(path)
+
+    return PolicyTools(scan_texts, targets_of, lambda: registry().entities(), known_of, models_of)
 
 
 def tools(ctx: click.Context) -> PolicyTools:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 from gateway.documents import DocumentError, Node, nearest
@@ -18,7 +18,7 @@ from gateway.policy.analysis.words import decided, situation
 from gateway.policy.compile import CompiledPolicy
 from gateway.policy.load_when import LEVELS, WHEN, when_of
 from gateway.policy.names import Names, Surroundings
-from gateway.policy.schema import Policy, When
+from gateway.policy.schema import NAMED, Policy, When
 
 GUARANTEE = ("say", "when", "never", "always")
 SITUATION = ("detector", "unreadable", "budget", "redaction_incomplete", "min_level", "approved")
@@ -100,18 +100,67 @@ def prove(
     targets: Sequence[Target],
     as_of: date,
     *,
+    models: Mapping[str, Sequence[Target]] | None = None,
     entities: frozenset[str] | None = None,
     most: int = MOST,
 ) -> tuple[Proof, ...]:
     """Each guarantee, proved or broken, over all situations there are on the day `as_of` with these targets.
 
-    Only `entities` are ever found; None means all. Raises `DocumentError` for a guarantee about a data type that the
-    policy does not have, or about regions where a set is called like the region of a target, and `TooManySituations`
-    where there would be more than `most` to look at.
+    `models` are the targets that may answer by the name of the model that is asked for, where those differ: then no
+    other model is asked for. Only `entities` are ever found; None means all.
+
+    Raises `DocumentError` for a guarantee about a data type that the policy does not have, or about regions where a
+    set is called like the region of a target, and `TooManySituations` where there would be more than `most` to look at.
     """
     _check_types(policy.source, guarantees)
     _check_regions(policy.source, guarantees, targets)
-    return tuple(_prove(policy, guarantee, targets, as_of, entities, most) for guarantee in guarantees)
+    kinds = _by_targets(models or {})
+    if len(kinds) < 2:
+        only = next((answering for answering, _ in kinds), targets)
+        return tuple(_prove(policy, guarantee, only, as_of, entities, most) for guarantee in guarantees)
+    return tuple(
+        _together(
+            guarantee,
+            [
+                _prove(policy, asked, answering, as_of, entities, most)
+                for answering, names in kinds
+                if (asked := _asked_for(guarantee, names)) is not None
+            ],
+        )
+        for guarantee in guarantees
+    )
+
+
+def _by_targets(models: Mapping[str, Sequence[Target]]) -> list[tuple[Sequence[Target], frozenset[str]]]:
+    """The different sets of targets, each with the models that it is of."""
+    found: dict[frozenset[str], tuple[Sequence[Target], frozenset[str]]] = {}
+    for name, answering in models.items():
+        key = frozenset(target.id for target in answering)
+        _, names = found.get(key, (answering, frozenset[str]()))
+        found[key] = answering, names | {name}
+    return list(found.values())
+
+
+def _asked_for(guarantee: Guarantee, models: frozenset[str]) -> Guarantee | None:
+    """What a guarantee says of requests for these models; None where it is about others."""
+    when = guarantee.when.when
+    names = dict(when.names)
+    wanted = models & set(names.get("model", models))
+    if not wanted:
+        return None
+    names["model"] = tuple(sorted(wanted))
+    ordered = tuple((condition, names[condition]) for condition in NAMED if condition in names)
+    return replace(guarantee, when=replace(guarantee.when, when=replace(when, names=ordered)))
+
+
+def _together(guarantee: Guarantee, proofs: Sequence[Proof]) -> Proof:
+    """What came of one guarantee, for all models; the example is the first one's."""
+    return Proof(
+        guarantee,
+        sum(proof.situations for proof in proofs),
+        sum(proof.broken for proof in proofs),
+        next((proof.counter_example for proof in proofs if proof.counter_example is not None), None),
+    )
 
 
 def _prove(

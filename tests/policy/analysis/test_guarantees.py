@@ -12,6 +12,7 @@ from gateway.domain.decision import Level
 from gateway.domain.finding import DetectorState, Found
 from gateway.policy import CompiledPolicy, evaluate
 from gateway.policy.analysis.guarantees import CounterExample, Guarantee, Proof, names_of, prove, read_guarantees
+from gateway.policy.schema import UNSURE
 from support.policies import AS_OF, CLOUD_EU, TARGETS, compiled, rule
 
 ACME = compiled()
@@ -151,3 +152,33 @@ def test_whoever_asks_for_the_lowest_level_has_asked() -> None:
     example = broken(policy, when={"min_level": "public"}, never={"sent_to": "cloud"})
     assert example.facts.min_level is Level.PUBLIC
     assert evaluate(policy, example.facts, TARGETS) == example.decision
+
+
+def test_each_model_has_its_own_targets() -> None:
+    """A model that may use some of the targets only is proved with those; the example asks for it."""
+    inside = compiled(handling={level.word: {"action": "local_only"} for level in Level})
+    (answered,) = guarantees(inside, {"always": {"has_target": True}, "when": {"unreadable": False}})
+    assert prove(inside, [answered], TARGETS, AS_OF)[0].holds
+    models = {"auto": TARGETS, "big": (CLOUD_EU,)}
+    (proof,) = prove(inside, [answered], TARGETS, AS_OF, models=models)
+    assert proof.counter_example is not None
+    assert proof.counter_example.facts.model == "big"
+    assert evaluate(inside, proof.counter_example.facts, models["big"]) == proof.counter_example.decision
+
+
+def test_a_promise_about_one_model_is_about_its_targets() -> None:
+    """What is said of one model is not broken by another one, and a model that nobody can ask for fits nothing."""
+    models = {"auto": TARGETS, "big": (CLOUD_EU,)}
+    said = [{"when": {"model": name}, "always": {"targets": ["local"]}} for name in ("auto", "other")]
+    plain = compiled(if_unsure=dict.fromkeys(UNSURE, "local_only"))
+    about, nobody = prove(plain, guarantees(plain, *said), TARGETS, AS_OF, models=models)
+    assert about.holds
+    assert about.situations > 0
+    assert (nobody.holds, nobody.situations) == (True, 0)
+
+
+def test_models_with_the_same_targets_are_no_question() -> None:
+    """Where all models may use the same targets, it is proved as if there were no models."""
+    (promise,) = guarantees(ACME, {"when": {"level": "restricted"}, "never": {"sent_to": "cloud"}})
+    models = {"auto": TARGETS, "mini": TARGETS}
+    assert prove(ACME, [promise], TARGETS, AS_OF, models=models) == prove(ACME, [promise], TARGETS, AS_OF)

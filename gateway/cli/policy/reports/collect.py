@@ -155,7 +155,7 @@ class Collector:
     ) -> Iterator[Proved]:
         guarantees = read_guarantees(node, names_of(written.policy))
         node.problems.check()
-        for proof in prove(policy, guarantees, served.targets, day):
+        for proof in prove(policy, guarantees, served.targets, day, models=served.models):
             assert proof.guarantee.place is not None
             place = located(proof.guarantee.place)
             yield Proved(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
@@ -25,11 +25,13 @@ _KNOWN = ("tenant", "app", "group", "channels")
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """The targets that there are, and in words where they come from. Examples are nobody's own."""
+    """The targets that there are, and in words where they come from. Examples are nobody's own. `models` are those that
+    may answer by the name of the model, where that is known."""
 
     targets: tuple[Target, ...]
     words: str
     examples: bool = False
+    models: Mapping[str, tuple[Target, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +57,10 @@ def served_by(path: Path | None, tools: PolicyTools) -> Served:
     if path is None:
         return Served(EXAMPLES, f"{len(EXAMPLES)} example targets (name your own by --targets)", True)
     listed = read_targets(path)
-    targets = tools.targets_of(path) if listed is None else listed
-    return Served(targets, _words(targets, path))
+    if listed is not None:
+        return Served(listed, _words(listed, path))
+    targets = tools.targets_of(path)
+    return Served(targets, _words(targets, path), models=tools.models_of(path))
 
 
 def test_file_of(policy: Path) -> Path | None:
