@@ -12,6 +12,7 @@ from gateway.http.errors import STATUS
 from gateway.pipeline.exchange import Exchange
 from gateway.telemetry import names
 from gateway.telemetry.metrics import Metrics, RequestObservation
+from gateway.telemetry.values import joined
 
 CLIENT_LEFT = 499
 """nginx's status for a client that closed the connection first; no client ever sees it."""
@@ -85,8 +86,14 @@ def _attributes(exchange: Exchange, outcome: str, status: int) -> dict[str, str 
             names.POLICY: decision.policy.short,
             names.LEVEL: decision.level.word,
             names.ACTION: decision.action.value,
-            names.BECAUSE: " ".join(reason.rule for reason in decision.reasons)[:128],
+            names.BECAUSE: joined(reason.rule for reason in decision.reasons),
+            names.PERMITTED: joined(verdict.target for verdict in decision.targets if verdict.permitted),
         }
+        if decision.trial is not None:
+            found |= {
+                names.WOULD: joined(reason.rule for reason in decision.would),
+                names.WOULD_ACTION: decision.trial.action.value,
+            }
     if attempt is not None:
         target = attempt.candidate.target
         found |= {

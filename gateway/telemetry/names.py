@@ -62,6 +62,9 @@ POLICY: Final = "bailiwick.policy"
 LEVEL: Final = "bailiwick.level"
 ACTION: Final = "bailiwick.action"
 BECAUSE: Final = "bailiwick.because"
+PERMITTED: Final = "bailiwick.permitted"
+WOULD: Final = "bailiwick.would"
+WOULD_ACTION: Final = "bailiwick.would_action"
 TARGET: Final = "bailiwick.target"
 ZONE: Final = "bailiwick.zone"
 REGION: Final = "bailiwick.region"
@@ -109,6 +112,9 @@ ATTRIBUTES: Final[dict[str, str]] = {
     LEVEL: "sensitivity: public, internal, confidential or restricted",
     ACTION: "allow, redact, local_only, require_approval or block",
     BECAUSE: "ids of the rules that had a say",
+    PERMITTED: "ids of the targets that the policy permits",
+    WOULD: "ids of what is in audit mode and would have had a say",
+    WOULD_ACTION: "the action, were everything in audit mode enforced",
     TARGET: "id of the target",
     ZONE: "local or cloud",
     REGION: "the target's region",

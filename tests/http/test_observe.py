@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -11,12 +13,23 @@ from gateway.domain.call import Whole
 from gateway.domain.errors import Code, GatewayError, ProviderError
 from gateway.http.observe import CLIENT_LEFT, observer
 from gateway.pipeline.exchange import Exchange
+from gateway.policy import evaluate
 from gateway.telemetry.metrics import Metrics
 from support.assembly import Assembly, RecordingProvider, a_target
 from support.clock import FakeClock
 from support.playing import BLOCKING, END, Playing, chunk, whole
+from support.policies import TARGETS, compiled, rule
 
 pytestmark = pytest.mark.anyio
+
+
+class Ended:
+    """A trace that keeps what it was ended with."""
+
+    id = "trace"
+
+    def end(self, attributes: Mapping[str, object], error: str = "") -> None:
+        self.attributes = attributes
 
 
 class Seen:
@@ -79,3 +92,20 @@ async def test_whatever_came_of_it_can_be_observed(provider: RecordingProvider) 
     seen.observe(await exchanged(provider), "failed", GatewayError(Code.TARGET_BAD_ANSWER, "Bad."))
     seen.observe(await exchanged(provider, messages=1), "refused", GatewayError(Code.INVALID_REQUEST, "Bad."))
     assert seen.statuses() == {"502": 1.0, "400": 1.0}
+
+
+async def test_a_trace_tells_what_the_policy_permits_and_what_a_trial_would_do() -> None:
+    """Targets that are permitted, and what is in audit mode with what would come of it, as ids."""
+    trial = [rule("later", {"app": "chat"}, {"action": "block"}, mode="audit", until="2030-01-01")]
+    exchange = await exchanged(Playing(whole()))
+    assert exchange.facts is not None
+    facts = replace(exchange.facts, app="chat")
+    exchange.decision = evaluate(compiled(rules=trial), facts, TARGETS)
+    exchange.trace = Ended()
+    Seen().observe(exchange, "completed", None)
+    told = exchange.trace.attributes
+    assert told["bailiwick.permitted"] == "local cloud-eu cloud-us"
+    assert (told["bailiwick.would"], told["bailiwick.would_action"]) == ("later", "block")
+    exchange.decision = evaluate(compiled(), facts, TARGETS)
+    Seen().observe(exchange, "completed", None)
+    assert "bailiwick.would" not in exchange.trace.attributes
