@@ -151,8 +151,10 @@ def test_what_could_be_misread_is_an_error(text: str, line: int, column: int, me
         (b"a:\n-\n-b\n", "file.yaml:3:1: not YAML: this line is neither 'key: value' nor an item of a list"),
         (b"{a: b}}\n", "file.yaml:1:7: not YAML: this does not belong to what stands above"),
         (b'a: 1\nb: "\\U00110000"\n', "file.yaml:2:5: not YAML: there is no character with this number"),
+        (b'a: 1\nb: "\\UFFFFFFFF"\n', "file.yaml:2:5: not YAML: there is no character with this number"),
         ("a: x\u200by\n".encode(), "file.yaml:1:5: the invisible character U+200B is not allowed"),
         ("a: x\ufeffy\n".encode(), "file.yaml:1:5: the invisible character U+FEFF is not allowed"),
+        ("\ufeff\ufeffa: x\n".encode(), "file.yaml:1:1: the invisible character U+FEFF is not allowed"),
         (b"a: 1\nb: \xff\n", "file.yaml:2:1: the file is not UTF-8 text"),
         (b"a: \x07\n", "file.yaml:1:4: a control character is not allowed"),
         ("a: x\u202ey\n".encode(), "file.yaml:1:5: the invisible character U+202E is not allowed"),
@@ -257,6 +259,7 @@ def test_nearest_ignores_case_and_gives_nothing_for_a_stranger() -> None:
         ('"\\ud800"', "the control character U+D800 is not allowed, not even written as an escape"),
         ('"\\u202e"', "the invisible character U+202E is not allowed: it changes how the file looks"),
         ('{"a\\u200b": 1}', "the invisible character U+200B is not allowed: it changes how the file looks"),
+        ('"\\ufeffhr"', "the invisible character U+FEFF is not allowed: it changes how the file looks"),
         ("{a\u200db: 1}", "the invisible character U+200D is not allowed: it changes how the file looks"),
     ],
 )

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 DECEPTIVE = re.compile(
     "[\u0085\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
     "\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180e\u200b\u2060-\u2065\u206a-\u206f\u3164\uffa0\ufff9-\ufffb"
-    "\U000e0000-\U000e0fff]|(?<!\\A)\ufeff"
+    "\U000e0000-\U000e0fff\ufeff]"
 )
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _JOINERS = re.compile("[\u200c\u200d]")

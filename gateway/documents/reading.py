@@ -68,7 +68,7 @@ def parse(source: str | bytes, name: str) -> Node:
         place = _position(text, getattr(problem, "position", 0))
         found = problems.at(*place, "a control character is not allowed")
         raise DocumentError([*problems.found, found]) from problem
-    except ValueError as problem:  # an escape for a character that there is not, which ruamel hands to chr() as it is
+    except (ValueError, OverflowError) as problem:  # an escape for no character, which ruamel hands to chr() as it is
         place = _position(text, match.start() if (match := _NO_CHARACTER.search(text)) else 0)
         found = problems.at(*place, "not YAML: there is no character with this number")
         raise DocumentError([*problems.found, found]) from problem
