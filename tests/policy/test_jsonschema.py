@@ -24,6 +24,7 @@ from gateway.policy.schema import UNSURE, WHO
 from gateway.policy.testing.expected import EXPECT, WOULD
 from gateway.policy.testing.facts import GIVEN
 from gateway.policy.testing.files import FILE, TEST
+from gateway.policy.testing.targets import EXPIRING, TARGET
 from support.policies import BASE, document, rule
 
 ROOT_FOLDER = Path(__file__).resolve().parents[2]
@@ -114,7 +115,8 @@ def test_the_schema_of_policies_has_exactly_the_keys_that_are_read(path: str, ex
     ("path", "expected"),
     [
         ("", FILE),
-        ("targets", ("id", "zone", "region", "labels")),
+        ("targets", TARGET),
+        ("targets labels", EXPIRING),
         ("tests", TEST),
         ("tests given", GIVEN),
         ("tests matrix", (*GIVEN, "text")),
@@ -146,6 +148,15 @@ def test_every_shipped_file_passes(path: Path) -> None:
     """Nobody who opens a shipped file in an editor sees it marked as wrong."""
     schema = schema_of_tests() if path.stem.endswith("_test") else schema_of_policies()
     assert faults(schema, plain(read(path))) == []
+
+
+def test_a_label_with_a_last_day_passes() -> None:
+    """A target of a test file may have a label as docs/policy-tests.md writes it, with a last day or without one."""
+    labels = ["zero-retention", {"name": "baa", "expires": "2027-03-31", "evidence": "contract 14"}, {"name": "eu"}]
+    target = {"id": "cloud-eu", "zone": "cloud", "region": "EU", "labels": labels}
+    test = {"name": "a", "expect": {"level": "public"}}
+    file = {"policy": "acme.yaml", "as_of": "2026-09-01", "targets": [target], "tests": [test]}
+    assert faults(schema_of_tests(), file) == []
 
 
 def test_the_whole_language_passes() -> None:

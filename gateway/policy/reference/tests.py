@@ -129,11 +129,11 @@ _TARGET = mapping(
                                 TEXT,
                                 mapping(
                                     {
-                                        "label": said(TEXT, "The label."),
+                                        "name": said(TEXT, "The label."),
                                         "expires": said(DAY, "Its last day (UTC)."),
                                         "evidence": said({}, "Where it is written down."),
                                     },
-                                    ("label", "expires"),
+                                    ("name",),
                                 ),
                             ]
                         },

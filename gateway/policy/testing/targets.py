@@ -10,6 +10,9 @@ from gateway.documents import Node, read
 from gateway.domain.money import FREE
 from gateway.domain.target import Target, Zone
 
+TARGET = ("id", "zone", "region", "labels")
+EXPIRING = ("name", "evidence", "expires")
+
 TargetsOf = Callable[[Path], tuple[Target, ...]]
 """The targets that a settings file declares. Raises `ConfigurationError`."""
 
@@ -27,7 +30,7 @@ def read_targets(path: Path) -> tuple[Target, ...] | None:
 def inline_targets(node: Node) -> tuple[Target, ...]:
     targets: dict[str, Target] = {}
     for item in node.sequence():
-        fields = item.mapping(("id", "zone", "region", "labels"), ("id", "zone", "region"))
+        fields = item.mapping(TARGET, ("id", "zone", "region"))
         name = fields["id"].identifier()
         if name and name in targets:
             fields["id"].fail(f"two targets have the id '{name}'")
@@ -67,7 +70,7 @@ def _labels(node: Node) -> tuple[frozenset[str], tuple[tuple[str, date], ...]]:
     for item in node.sequence(allow_empty=True) if node.kind != "text" else [node]:
         last = None
         if item.kind == "mapping":
-            fields = item.mapping(("name", "evidence", "expires"), ("name",))
+            fields = item.mapping(EXPIRING, ("name",))
             name = fields["name"].text()
             last = fields["expires"].date() if "expires" in fields else None
         else:
