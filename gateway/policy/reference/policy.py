@@ -155,67 +155,73 @@ _UNSURE = mapping(
 )
 
 
+_ABOUT: Keys = {
+    "schema": said({"const": SCHEMA}, f"The version of this language: {SCHEMA}."),
+    "policy": said(NAME, "The policy's name: letters, digits, _, - and dots."),
+    "version": said(whole(1), "A whole number from 1; raise it with each change."),
+    "owner": said(TEXT, "Who answers for it."),
+    "mode": said(_MODE, "enforce (if left out), or audit: no rule and NO HANDLING is enforced, only recorded."),
+    "for": said(
+        mapping({"tenant": WHO["tenant"]}, ("tenant",)),
+        "The whole file is for these tenants only. Everybody if left out.",
+    ),
+    "extends": said(TEXT, "The path of a policy that this one tightens. It can never loosen it."),
+}
+"""What the file is, and whom it is for."""
+
+_FLOOR: Keys = {
+    "region_sets": said(
+        {"type": "object", "additionalProperties": one_or_some(TEXT), "minProperties": 1},
+        "Names for several regions, such as EEA: [EU, NO, IS, LI]; usable wherever regions are listed.",
+    ),
+    "data_types": said(
+        {
+            "type": "object",
+            "propertyNames": TYPE_NAME,
+            "additionalProperties": _DATA_TYPE,
+            "minProperties": 1,
+        },
+        "Left your own words, right what the detector looks for.",
+    ),
+    "levels": said(
+        mapping(
+            {level: said(_LINES, f"A request is {level} when one of these lines is true.") for level in LEVELS[:0:-1]}
+        ),
+        "A request has the highest level with a true line, or public if there is none.",
+    ),
+    "handling": said(
+        mapping({level: said(_HANDLING, f"What applies to {level} requests.") for level in LEVELS}),
+        "The floor: what applies to a level whatever the rules say. All four levels are required. No exception "
+        "can lift it.",
+    ),
+    "answers": said(
+        mapping(
+            {"hide": said(_TYPES, "Every value of these data types in an answer is replaced by its kind.")},
+            ("hide",),
+        ),
+        "What no model may tell, wherever it runs.",
+    ),
+}
+"""What is looked for, and what applies to a request because of it, whatever the rules say."""
+
+_MORE: Keys = {
+    "limits": said(_LIMITS, "Time and money. Without a limit there is none."),
+    "if_unsure": said(_UNSURE, "What happens when the gateway cannot know. What is left out means block."),
+    "rules": said(
+        sequence(_RULE, 0),
+        "Every rule that matches applies, the strictest outcome wins. A rule can only make things stricter.",
+    ),
+    "exceptions": said(
+        sequence(_EXCEPTION, 0), "The only way to loosen a rule: on purpose visible, dated and signed off."
+    ),
+    "guarantees": GUARANTEES,
+}
+"""Limits, rules, and what is promised of them all."""
+
+
 def schema_of_policies() -> JsonObject:
     """JSON Schema of a policy file. What extends another file needs only its head."""
-    body = mapping(
-        {
-            "schema": said({"const": SCHEMA}, f"The version of this language: {SCHEMA}."),
-            "policy": said(NAME, "The policy's name: letters, digits, _, - and dots."),
-            "version": said(whole(1), "A whole number from 1; raise it with each change."),
-            "owner": said(TEXT, "Who answers for it."),
-            "mode": said(_MODE, "enforce (if left out), or audit: no rule and NO HANDLING is enforced, only recorded."),
-            "for": said(
-                mapping({"tenant": WHO["tenant"]}, ("tenant",)),
-                "The whole file is for these tenants only. Everybody if left out.",
-            ),
-            "extends": said(TEXT, "The path of a policy that this one tightens. It can never loosen it."),
-            "region_sets": said(
-                {"type": "object", "additionalProperties": one_or_some(TEXT), "minProperties": 1},
-                "Names for several regions, such as EEA: [EU, NO, IS, LI]; usable wherever regions are listed.",
-            ),
-            "data_types": said(
-                {
-                    "type": "object",
-                    "propertyNames": TYPE_NAME,
-                    "additionalProperties": _DATA_TYPE,
-                    "minProperties": 1,
-                },
-                "Left your own words, right what the detector looks for.",
-            ),
-            "levels": said(
-                mapping(
-                    {
-                        level: said(_LINES, f"A request is {level} when one of these lines is true.")
-                        for level in LEVELS[:0:-1]
-                    }
-                ),
-                "A request has the highest level with a true line, or public if there is none.",
-            ),
-            "handling": said(
-                mapping({level: said(_HANDLING, f"What applies to {level} requests.") for level in LEVELS}),
-                "The floor: what applies to a level whatever the rules say. All four levels are required. No exception "
-                "can lift it.",
-            ),
-            "answers": said(
-                mapping(
-                    {"hide": said(_TYPES, "Every value of these data types in an answer is replaced by its kind.")},
-                    ("hide",),
-                ),
-                "What no model may tell, wherever it runs.",
-            ),
-            "limits": said(_LIMITS, "Time and money. Without a limit there is none."),
-            "if_unsure": said(_UNSURE, "What happens when the gateway cannot know. What is left out means block."),
-            "rules": said(
-                sequence(_RULE, 0),
-                "Every rule that matches applies, the strictest outcome wins. A rule can only make things stricter.",
-            ),
-            "exceptions": said(
-                sequence(_EXCEPTION, 0), "The only way to loosen a rule: on purpose visible, dated and signed off."
-            ),
-            "guarantees": GUARANTEES,
-        },
-    )
-    del body["minProperties"]
+    body = mapping({**_ABOUT, **_FLOOR, **_MORE}, least=0)
     body |= {
         "if": {"required": ["extends"]},
         "then": {"required": [*HEAD]},
