@@ -167,9 +167,9 @@ def test_what_is_wrong_is_told(log: list[AuditRecord]) -> None:
     result = run("bad.yaml")
     assert result.exit_code == 3
     assert "bad.yaml:1" in result.stderr
-    assert isinstance(run("old.yaml", "--config", "gone.yaml").exception, ConfigurationError)
+    assert isinstance(run("old.yaml", config=Path("gone.yaml")).exception, ConfigurationError)
     Path("elsewhere.yaml").write_text(CONFIG.replace("folder: state", "folder: empty"))
-    error = run("old.yaml", "--config", "elsewhere.yaml").exception
+    error = run("old.yaml", config=Path("elsewhere.yaml")).exception
     assert "there is no database" in str(error)
     assert not Path("empty/secret.key").exists()
 

@@ -53,7 +53,6 @@ def _moment(ctx: click.Context, param: click.Parameter, text: str | None) -> int
 @click.option("--since", callback=_moment, default="30d", show_default=True, help="From when: 30d, 12h, 4w, or a day.")
 @click.option("--until", callback=_moment, help="Until when (not included).  [default: now]")
 @click.option("--against", metavar="HASH|FILE", help="Compare with this policy instead of with what was recorded.")
-@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="The gateway's settings file.")
 @format_option("text", "json", "markdown")
 @click.option("--fail-on", type=click.Choice(["looser"]), help="Exit with 6 when a decision becomes looser.")
 @click.pass_context
@@ -64,7 +63,6 @@ def replay(
     since: int,
     until: int | None,
     against: str | None,
-    config: Path | None,
     shape: str,
     fail_on: str | None,
 ) -> None:
@@ -77,8 +75,7 @@ def replay(
     """
     if until is not None and until <= since:
         raise click.BadParameter("is not after --since", param_hint="--until")
-    common = ctx.find_object(CliContext) or CliContext()
-    settings = CliContext(config or common.config, common.data_override).settings()
+    settings = (ctx.find_object(CliContext) or CliContext()).settings()
     with complaints(ctx):
         policies = policies_of(new)
     from gateway.compose.tools import open_history  # takes a second: the whole composition
