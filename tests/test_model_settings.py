@@ -6,40 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.documents import DocumentError
 from gateway.domain.target import Route
-from gateway.settings import LlamaCppSettings, Settings, load_settings
-
-LOCAL = """\
-  - id: local
-    adapter: llama_cpp
-    zone: local
-    region: here
-    model: tiny
-    file: models/tiny.gguf
-    context_tokens: 512
-    max_output_tokens: 64
-"""
-LEAST = f"schema: 1\npolicy: policies/p.yaml\ntargets:\n{LOCAL}models:\n  auto: {{targets: [local]}}\n"
-
-
-def settings(folder: Path, text: str, **environ: str) -> Settings:
-    path = folder / "bailiwick.yaml"
-    path.write_text(text)
-    return load_settings(path, environ=environ)
-
-
-def problems(folder: Path, text: str, **environ: str) -> list[tuple[int, str]]:
-    """Line and message of everything that is wrong."""
-    with pytest.raises(DocumentError) as refused:
-        settings(folder, text, **environ)
-    assert all(problem.file == str(folder / "bailiwick.yaml") for problem in refused.value.problems)
-    return [(problem.line, problem.message) for problem in refused.value.problems]
-
-
-def line_of(text: str, part: str) -> int:
-    return text[: text.index(part)].count("\n") + 1
-
+from gateway.settings import LlamaCppSettings
+from support.settings_files import LEAST, LOCAL, line_of, problems, settings
 
 FILE = "    file: models/tiny.gguf\n"
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from gateway.compose import targets_of
-from gateway.documents import DocumentError
 from gateway.domain.errors import ConfigurationError
 from gateway.domain.money import Price
 from gateway.domain.target import Route, Zone
@@ -22,53 +21,13 @@ from gateway.settings import (
     LlamaCppSettings,
     OpenAISettings,
     ServerSettings,
-    Settings,
     TelemetrySettings,
     TimeoutSettings,
     load_settings,
 )
+from support.settings_files import CLOUD, LEAST, LOCAL, line_of, problems, settings
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-
-LOCAL = """\
-  - id: local
-    adapter: llama_cpp
-    zone: local
-    region: here
-    model: tiny
-    file: models/tiny.gguf
-    context_tokens: 512
-    max_output_tokens: 64
-"""
-CLOUD = """\
-  - id: cloud
-    adapter: openai
-    zone: cloud
-    region: EU
-    model: gpt-x
-    base_url: https://api.example/v1
-    context_tokens: 1000
-    max_output_tokens: 100
-"""
-LEAST = f"schema: 1\npolicy: policies/p.yaml\ntargets:\n{LOCAL}models:\n  auto: {{targets: [local]}}\n"
-
-
-def settings(folder: Path, text: str, **environ: str) -> Settings:
-    path = folder / "bailiwick.yaml"
-    path.write_text(text)
-    return load_settings(path, environ=environ)
-
-
-def problems(folder: Path, text: str, **environ: str) -> list[tuple[int, str]]:
-    """Line and message of everything that is wrong."""
-    with pytest.raises(DocumentError) as refused:
-        settings(folder, text, **environ)
-    assert all(problem.file == str(folder / "bailiwick.yaml") for problem in refused.value.problems)
-    return [(problem.line, problem.message) for problem in refused.value.problems]
-
-
-def line_of(text: str, part: str) -> int:
-    return text[: text.index(part)].count("\n") + 1
 
 
 def test_the_least_that_works(tmp_path: Path) -> None:

@@ -11,55 +11,23 @@ import pytest
 from openai import OpenAI
 
 from support.exposure import CARD
-from support.live import Cloud, Setup, cloud_target, local_target, scripted_cloud
-from support.nursery import ForkedGateway, client_of, forked_gateway
+from support.nursery import client_of
+from support.sdk import OPEN, Sdk, open_sdk
 from support.tiny_gguf import write_tiny_gguf
 
-POLICY = """\
-schema: 1
-policy: conversations
-version: 1
-owner: privacy@example.com
-mode: enforce
-data_types:
-  cards: {detect: [CREDIT_CARD], confidence: 0.40}
-levels:
-  restricted:
-    - any_of: [cards]
-handling:
-  public: {action: allow}
-  internal: {action: allow}
-  confidential: {action: local_only}
-  restricted: {action: local_only}
-if_unsure: {detector_fails: local_only, unreadable_content: local_only, redaction_incomplete: local_only}
+POLICY = f"""{OPEN}\
+if_unsure: {{detector_fails: local_only, unreadable_content: local_only, redaction_incomplete: local_only}}
 rules:
-  - {id: patients-stay, why: A test, when: {declared: [patient]}, then: {action: local_only}}
-  - {id: drafts-do-not-go, why: A test, when: {declared: [contract-draft]}, then: {action: block}}
+  - {{id: patients-stay, why: A test, when: {{declared: [patient]}}, then: {{action: local_only}}}}
+  - {{id: drafts-do-not-go, why: A test, when: {{declared: [contract-draft]}}, then: {{action: block}}}}
 """
 
 
 @pytest.fixture(scope="module")
-def cloud() -> Iterator[Cloud]:
-    with scripted_cloud() as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory, cloud: Cloud) -> Iterator[ForkedGateway]:
+def session_sdk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sdk]:
+    """In place of the one that the other tests share: with a policy of its own, and a gateway that a test kills."""
     folder = tmp_path_factory.mktemp("conversations")
-    model = write_tiny_gguf(folder / "tiny.gguf")
-    targets = [
-        cloud_target("cloud", cloud.base_url),
-        local_target(file=str(model), context_tokens="512", max_output_tokens="8"),
-    ]
-    models = {"auto": "{targets: [cloud, local], rank: listed}"}
-    with forked_gateway(Setup(folder, targets, models, POLICY)) as opened:
-        yield opened
-
-
-@pytest.fixture
-def client(gateway: ForkedGateway) -> Iterator[OpenAI]:
-    with OpenAI(base_url=gateway.base_url, api_key=gateway.key, max_retries=0) as opened:
+    with open_sdk(folder, write_tiny_gguf(folder / "tiny.gguf"), POLICY) as opened:
         yield opened
 
 
@@ -77,7 +45,7 @@ def named(conversation: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-def test_a_trimmed_history_stays_restricted(client: OpenAI, cloud: Cloud, stream: bool) -> None:
+def test_a_trimmed_history_stays_restricted(client: OpenAI, sdk: Sdk, stream: bool) -> None:
     """Once a card was in the conversation, later turns without it stay inside; other conversations do not."""
     chat = named(f"chat {stream}")
     assert target_of(client, "Hello", stream, extra_headers=chat)[0] == "cloud"
@@ -85,47 +53,47 @@ def test_a_trimmed_history_stays_restricted(client: OpenAI, cloud: Cloud, stream
     assert target_of(client, "What was it?", stream, extra_headers=chat)[0] == "local"
     assert target_of(client, "What was it?", stream, extra_headers=named(f"other {stream}"))[0] == "cloud"
     assert target_of(client, "What was it?", stream)[0] == "cloud"
-    assert not any(CARD in body for body in cloud.bodies())
+    assert not any(CARD in body for body in sdk.cloud.bodies())
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-def test_an_earlier_answer_brings_its_level_along(client: OpenAI, cloud: Cloud, stream: bool) -> None:
+def test_an_earlier_answer_brings_its_level_along(client: OpenAI, sdk: Sdk, stream: bool) -> None:
     """`previous_response_id` of an answer given here has that answer's level; one of elsewhere cannot be read."""
     first, harmless = target_of(client, "Hello", stream, store=True)
     second, sensitive = target_of(client, f"Card {CARD}", stream, store=True)
     assert (first, second) == ("cloud", "local")
-    cloud.forget()
+    sdk.cloud.forget()
 
     def goes_on(name: str) -> str:
         return target_of(client, "And then?", stream, extra_body={"previous_response_id": name})[0]
 
     assert goes_on(sensitive) == "local"
     assert goes_on("resp_of_another_place") == "local"
-    assert cloud.bodies() == []
+    assert sdk.cloud.bodies() == []
     assert goes_on(harmless) == "cloud"
-    (body,) = cloud.bodies()
+    (body,) = sdk.cloud.bodies()
     assert json.loads(body)["previous_response_id"] == harmless
 
 
-def test_it_outlives_the_process(gateway: ForkedGateway, cloud: Cloud) -> None:
+def test_it_outlives_the_process(sdk: Sdk) -> None:
     """A gateway that was killed and started again knows what its conversations came to."""
-    with OpenAI(base_url=gateway.base_url, api_key=gateway.key, max_retries=0) as client:
+    with sdk.client() as client:
         assert target_of(client, f"Card {CARD}", extra_headers=named("killed"))[0] == "local"
         _, name = target_of(client, "Hello", extra_headers=named("killed too"))
-    gateway.kill()
-    gateway.restart()
-    gateway.wait_ready()
-    with OpenAI(base_url=gateway.base_url, api_key=gateway.key, max_retries=0) as client:
+    sdk.gateway.kill()
+    sdk.gateway.restart()
+    sdk.gateway.wait_ready()
+    with sdk.client() as client:
         assert target_of(client, "Hello", extra_headers=named("killed"))[0] == "local"
         assert target_of(client, "Hello", extra_body={"previous_response_id": name})[0] == "cloud"
 
 
-def test_another_apps_conversations_are_its_own(gateway: ForkedGateway, client: OpenAI) -> None:
+def test_another_apps_conversations_are_its_own(sdk: Sdk, client: OpenAI) -> None:
     """The same name, and the id of an answer, of another app or tenant say nothing."""
     _, name = target_of(client, f"Card {CARD}", extra_headers=named("shared"))
-    key = gateway.new_key(app="hr-assistant")
-    client_of(gateway, key).close()
-    with OpenAI(base_url=gateway.base_url, api_key=key, max_retries=0) as other:
+    key = sdk.gateway.new_key(app="hr-assistant")
+    client_of(sdk.gateway, key).close()
+    with sdk.client(key) as other:
         assert target_of(other, "Hello", extra_headers=named("shared"))[0] == "cloud"
         assert target_of(other, "Hello", extra_body={"previous_response_id": name})[0] == "local"
 
@@ -146,7 +114,7 @@ def test_declared_labels_tighten_one_call(client: OpenAI) -> None:
     assert wrong.value.param == "x-bailiwick-labels"
 
 
-def test_the_record_tells_history_and_labels(gateway: ForkedGateway, client: OpenAI) -> None:
+def test_the_record_tells_history_and_labels(sdk: Sdk, client: OpenAI) -> None:
     """What the decision went by is in the audit log: levels and labels, no name of a conversation."""
     chat = named("a name that is nobody's business")
     target_of(client, f"Card {CARD}", extra_headers=chat)
@@ -156,8 +124,8 @@ def test_the_record_tells_history_and_labels(gateway: ForkedGateway, client: Ope
         model="auto", messages=[{"role": "user", "content": "Hello"}], max_tokens=4, extra_headers=headers
     )
     decision = answer.headers["x-bailiwick-decision"]
-    intent = gateway.client.get(f"/bailiwick/v1/decisions/{decision}").json()["records"][0]
+    intent = sdk.gateway.client.get(f"/bailiwick/v1/decisions/{decision}").json()["records"][0]
     assert (intent["kind"], intent["history_level"], intent["level"]) == ("intent", "restricted", "restricted")
     assert intent["labels"] == ["a-b", "patient"]
-    stored = b"".join(path.read_bytes() for path in gateway.state.glob("*.db*"))
+    stored = b"".join(path.read_bytes() for path in sdk.gateway.state.glob("*.db*"))
     assert b"nobody's business" not in stored

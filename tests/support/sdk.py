@@ -16,7 +16,7 @@ from support.live import Cloud, Setup, cloud_target, local_target, scripted_clou
 from support.nursery import ForkedGateway, forked_gateway
 from support.servers import RudeProvider, running
 
-POLICY = """\
+OPEN = """\
 schema: 1
 policy: open
 version: 1
@@ -32,8 +32,12 @@ handling:
   internal: {action: allow}
   confidential: {action: allow}
   restricted: {action: local_only}
+"""
+"""Only card numbers stay inside. Rules can follow."""
+
+POLICY = f"""{OPEN}\
 rules:
-  - {id: no-games, why: A test, when: {app: games}, then: {action: block, tell_user: Not for games.}}
+  - {{id: no-games, why: A test, when: {{app: games}}, then: {{action: block, tell_user: Not for games.}}}}
 """
 
 
@@ -61,7 +65,7 @@ class Sdk:
 
 
 @contextmanager
-def open_sdk(folder: Path, local_model: Path) -> Iterator[Sdk]:
+def open_sdk(folder: Path, local_model: Path, policy: str = POLICY) -> Iterator[Sdk]:
     """With the models gpt-x (in the cloud), local, auto (either) and rude (which says what the test wants)."""
     rude = RudeProvider()
     with ExitStack() as stack:
@@ -78,7 +82,7 @@ def open_sdk(folder: Path, local_model: Path) -> Iterator[Sdk]:
             "local": "{targets: [local]}",
             "auto": "{targets: [cloud, local], rank: listed}",
         }
-        setup = Setup(folder, targets, models, POLICY)
+        setup = Setup(folder, targets, models, policy)
         yield Sdk(stack.enter_context(forked_gateway(setup)), cloud, rude)
 
 
