@@ -110,7 +110,8 @@ def _joined(files: Sequence[Written]) -> tuple[Written, list[Problem]]:
     except TooManyScopes:
         limits = Limits()
         problems += [problem(file.place(("section", "limits")), TOO_MANY_SCOPES) for file in files]
-    rules = {rule.id: rule for policy in policies for rule in policy.rules} | {rule.id: rule for rule in trial_rules}
+    # Files in audit mode and in force may extend the same one, and so have the same rule: then it is in force.
+    rules = {rule.id: rule for rule in trial_rules} | {rule.id: rule for policy in policies for rule in policy.rules}
     waivers = {waiver.id: waiver for policy in policies for waiver in policy.waivers}
     policy = replace(
         first,

@@ -25,33 +25,23 @@ from support.exposure import CARD, NAME
 from support.here import GatewayHere, gateway_here
 from support.live import Setup, cloud_target
 from support.playing import until
+from support.policies import CARDS_AND_CONTACTS
 from support.servers import running
 
 pytestmark = pytest.mark.anyio
 
 CLOUD = a_target("cloud")
-POLICY = """\
+POLICY = f"""\
 schema: 1
 policy: telling
 version: 3
 owner: privacy@example.com
 mode: enforce
-data_types:
-  contact: {detect: [PERSON], confidence: 0.40}
-  cards: {detect: [CREDIT_CARD], confidence: 0.40}
-levels:
-  restricted:
-    - any_of: [cards]
-  internal:
-    - any_of: [contact]
-handling:
-  public: {action: allow}
-  internal: {action: redact}
-  confidential: {action: redact}
-  restricted: {action: block}
+{CARDS_AND_CONTACTS}\
+  restricted: {{action: block}}
 rules:
-  - {id: names-are-told, why: A test, when: {contains: contact}, then: {notify: [privacy-team]}}
-  - {id: cards-are-told, why: A test, when: {contains: cards}, then: {notify: [privacy-team, security]}}
+  - {{id: names-are-told, why: A test, when: {{contains: contact}}, then: {{notify: [privacy-team]}}}}
+  - {{id: cards-are-told, why: A test, when: {{contains: cards}}, then: {{notify: [privacy-team, security]}}}}
 """
 
 

@@ -16,6 +16,7 @@ from gateway.domain.request import Caller
 from gateway.identity.keys import KeyTable
 from support.live import Gateway
 from support.nursery import client_of
+from support.policies import CARDS_AND_CONTACTS
 
 SECOND = 1_000_000
 HOUR = 3600 * SECOND
@@ -61,25 +62,14 @@ class Hands:
         return self.now
 
 
-POLICY = """\
+POLICY = f"""\
 schema: 1
 policy: approvals
 version: 1
 owner: privacy@example.com
-data_types:
-  contact: {detect: [PERSON, EMAIL_ADDRESS], confidence: 0.40}
-  cards: {detect: [CREDIT_CARD], confidence: 0.40}
-levels:
-  restricted:
-    - any_of: [cards]
-  internal:
-    - any_of: [contact]
-handling:
-  public: {action: allow}
-  internal: {action: redact}
-  confidential: {action: redact}
-  restricted: {action: require_approval, regions: [EU], approvers: [dpo], approval_lasts: 1h}
-if_unsure: {detector_fails: local_only, unreadable_content: local_only, redaction_incomplete: block}
+{CARDS_AND_CONTACTS}\
+  restricted: {{action: require_approval, regions: [EU], approvers: [dpo], approval_lasts: 1h}}
+if_unsure: {{detector_fails: local_only, unreadable_content: local_only, redaction_incomplete: block}}
 """
 """What holds a card number needs the word of a `dpo`, and goes to clouds in the EU only."""
 

@@ -15,6 +15,22 @@ from gateway.policy.cases import simple_target
 
 AS_OF = date(2026, 9, 1)
 
+CARDS_AND_CONTACTS = """\
+data_types:
+  contact: {detect: [PERSON, EMAIL_ADDRESS], confidence: 0.40}
+  cards: {detect: [CREDIT_CARD], confidence: 0.40}
+levels:
+  restricted:
+    - any_of: [cards]
+  internal:
+    - any_of: [contact]
+handling:
+  public: {action: allow}
+  internal: {action: redact}
+  confidential: {action: redact}
+"""
+"""The middle of a policy as text; what is done with restricted data follows."""
+
 LOCAL = simple_target("local", Zone.LOCAL, "on-premises")
 CLOUD_EU = simple_target("cloud-eu", Zone.CLOUD, "EU", frozenset({"baa"}))
 CLOUD_US = simple_target("cloud-us", Zone.CLOUD, "US")
