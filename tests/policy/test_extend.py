@@ -353,11 +353,13 @@ def test_an_enforced_child_of_an_audit_mode_parent_is_enforced(tmp_path: Path) -
     assert not read_policy(folder / "child.yaml").policy.audit
 
 
-def test_what_an_enforced_child_takes_over_is_in_force_beside_its_parent_in_audit_mode(tmp_path: Path) -> None:
-    """One rule stands in both files then, and the file in force decides: a trial never takes a rule out of force."""
-    folder = written(tmp_path, base={**PARENT, "mode": "audit"}, child=child())
+def test_a_rule_of_a_file_in_force_and_of_a_trial_is_in_force(tmp_path: Path) -> None:
+    """Two files that extend the same one share its rules; a trial never takes one of them out of force."""
+    trial = child(policy="trial", mode="audit")
+    folder = written(tmp_path, base={**PARENT, "mode": "audit"}, child=child(mode="enforce"), trial=trial)
     both = read_policies(folder).everybody.policy
-    assert [(each.id, each.audit) for each in both.rules if each.id == "base-rule"] == [("base-rule", False)]
+    assert not both.audit
+    assert [each.audit for each in both.rules if each.id == "base-rule"] == [False]
 
 
 def test_a_folder_with_a_child_that_loosens_is_refused(tmp_path: Path) -> None:
