@@ -118,6 +118,7 @@ class Scheduler:
             preempted=self._preempted,
             python_share=speeds.python_share,
             first_token_seconds=predicted,
+            first_token_p95_seconds=None if predicted is None else speeds.bound(predicted),
         )
 
     def close(self, timeout: float = 3.0) -> None:
@@ -197,16 +198,16 @@ class Scheduler:
 
     def _receive(self, work: Work) -> None:
         job = work.job
-        if job.first_token is not None:
-            waiting = len(self._waiting) + len(self._ready)
-            unread = len(work.prompt) - self._places.known(work.tenant, work.prompt)
-            spent = time.monotonic() - job.born
-            predicted = spent + self._speeds.first_token(unread, self._backlog, self._place_seconds(waiting))
-            if predicted > job.first_token:
-                work.close()
-                self._refused += 1
-                self._end(job, late_payload(predicted, self.retry_after()))
-                return
+        unread = len(work.prompt) - self._places.known(work.tenant, work.prompt)
+        place = self._place_seconds(len(self._waiting) + len(self._ready))
+        ahead = self._speeds.first_token(unread, self._backlog, place)
+        work.predicted = ahead and time.monotonic() - job.born + ahead
+        latest = self._speeds.bound(work.predicted)
+        if job.first_token is not None and latest > job.first_token:
+            work.close()
+            self._refused += 1
+            self._end(job, late_payload(latest, self.retry_after()))
+            return
         self._backlog += len(work.prompt)
         self._waiting.push(work)
 
@@ -309,7 +310,9 @@ class Scheduler:
         work = sequence.work
         if sequence.place is None:
             return 0.0  # the work ended a moment ago, with another of its choices
-        work.prompt_read = True
+        if not work.prompt_read:
+            work.prompt_read = True
+            self._speeds.began(work.predicted, time.monotonic() - work.job.born)
         began = time.monotonic()
         token = self._model.take(sequence.sampler, row)
         native = time.monotonic() - began

@@ -65,6 +65,7 @@ class Work:
         self.tenant, self.background = job.tenant, request.background
         self.prompt = model.prompt(request)
         self.prompt_read = False
+        self.predicted = 0.0  # seconds from the job's birth to the first token, as it looked when it came; 0: unknown
         self.usage = Usage(prompt=len(self.prompt))
         self._writer = Writer(request, name)
         room = model.context_tokens - len(self.prompt)

@@ -1,4 +1,5 @@
-"""What runs beside the requests: the policy watch, the self-probe, the figures of local engines, readiness."""
+"""What runs beside the requests: the policy watch, the self-probe, the figures of local engines and of the event loop,
+readiness."""
 
 from __future__ import annotations
 
@@ -31,6 +32,7 @@ PROBE_EVERY = 60.0
 
 _ENGINES_EVERY = 2.0
 _AGAIN_AFTER = 1.0
+_TICK = 0.05
 
 
 class Upkeep:
@@ -65,6 +67,7 @@ class Upkeep:
                 (self._watch_policy, "policy watch"),
                 (self._keep_probing, "self-probe"),
                 (self._watch_engines, "engine figures"),
+                (self._watch_loop, "event loop lag"),
             )
         ]
         return self
@@ -104,6 +107,13 @@ class Upkeep:
 
     async def _watch_policy(self) -> None:
         await watch(self._policies, loaded=self._policy_loaded, refused=self._policy_refused)
+
+    async def _watch_loop(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + _TICK
+            await asyncio.sleep(_TICK)
+            self._metrics.event_loop_lag(max(loop.time() - due, 0.0))
 
     def _policy_loaded(self, policy: PolicyId) -> None:
         self._metrics.policy_loaded(policy)

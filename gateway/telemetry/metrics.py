@@ -79,6 +79,7 @@ HISTOGRAMS: Final[dict[str, tuple[str, tuple[str, ...], tuple[float, ...]]]] = {
     "first_token_seconds": ("Seconds from request sent to the first event.", ("target",), _LONG),
     "inspect_seconds": ("Seconds to inspect a request.", (), _SHORT),
     "audit_commit_seconds": ("Seconds that a commit of audit records took.", (), _SHORT),
+    "event_loop_lag_seconds": ("Seconds by which a timer of the event loop fired late.", (), _SHORT),
 }
 WATCHED: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "inspected_texts_total": (
@@ -280,6 +281,10 @@ class Metrics:
     def conversation(self, outcome: str) -> None:
         """Fits `gateway.pipeline.conversation.Keeper(count=…)`."""
         self._counters["conversations_total"].of(outcome).inc()
+
+    def event_loop_lag(self, seconds: float) -> None:
+        """How late the event loop was to do what was due."""
+        self._histograms["event_loop_lag_seconds"].of().observe(seconds)
 
     def notice(self, channel: str, outcome: str) -> None:
         """Fits `gateway.pipeline.notice.Notifier(count=…)`."""
