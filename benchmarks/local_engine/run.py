@@ -1,51 +1,38 @@
-"""The measurements. Each round measures everything once, so that what disturbs the machine disturbs all of it."""
+"""Speed. Each round measures everything once, so that what disturbs the machine disturbs all of it."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
-import random
 import statistics
 import sys
 import time
-from contextlib import aclosing
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from llama_cpp import Llama
 
 from adapters.llama_cpp.provider import LlamaCppProvider
 from adapters.llama_cpp.supervisor import EngineConfig, EngineSupervisor
-from gateway.domain.call import Chunk, EgressPermit, ProviderCall, Timeouts
-from gateway.domain.money import Price
-from gateway.domain.target import Target, Zone
+from benchmarks.local_engine.requests import CONTEXT, Text, ask
+from benchmarks.local_engine.rivals import SLOTS, Rival, llama_server, python_server
 
-PLACES = 16
 TURN = 2000  # tokens of the conversation's first turn; one character is one token
+CROWDS = (1, 4, 8, SLOTS)
+CROWD = 8  # the requests whose first tokens are measured when they come at once
 _PROMPT = 8  # tokens: what is measured is writing, not reading
-_TARGET = Target(
-    id="bench",
-    zone=Zone.LOCAL,
-    region="EU",
-    labels=frozenset(),
-    provider="llama_cpp",
-    model="random",
-    dialect="openai_chat",
-    price=Price(0, 0, 0),
-    max_output_tokens=4096,
-    context_tokens=8192,
-)
 
 
 @dataclass
 class Round:
-    """Tokens per second by concurrency (`serial` through `Llama`), times in seconds, and the engine's own figures."""
+    """Tokens per second by concurrency (`serial` through `Llama`, `server` through llama-server), times in seconds,
+    and the engine's own figures."""
 
     serial: float = 0.0
     speed: dict[int, float] = field(default_factory=dict)
+    server: dict[int, float] = field(default_factory=dict)
     first_serial: list[float] = field(default_factory=list)
+    first_python_server: list[float] = field(default_factory=list)
     first: list[float] = field(default_factory=list)
     turns: tuple[float, float] = (0.0, 0.0)
     python_share: float = 0.0
@@ -53,103 +40,129 @@ class Round:
 
 @dataclass(frozen=True)
 class Setup:
-    """`tokens` an answer has; the first tokens are measured for `crowd` requests that come at once."""
+    """`tokens` an answer has. `llama_server` is the program, None to do without."""
 
     model: Path
     threads: int
     tokens: int
     flash_attention: str
-    crowd: int = 8
+    llama_server: Path | None
+    with_python_server: bool
+    logs: Path
 
 
-class _Text:
-    """Text that never comes twice, so that nothing is found in a cache."""
+def engine_of(setup: Setup, parallel: int = SLOTS, nice: int = 0) -> EngineSupervisor:
+    """The engine under measurement, not started. It has the priority of what it is compared with."""
+    config = EngineConfig(
+        name="random",
+        model=setup.model,
+        context_tokens=CONTEXT,
+        threads=setup.threads,
+        parallel=parallel,
+        flash_attention=setup.flash_attention,
+        nice=nice,
+    )
+    return EngineSupervisor(config)
 
-    def __init__(self) -> None:
-        self._random = random.Random(5)
 
-    def take(self, size: int) -> str:
-        return "".join(self._random.choices("abcdefghijklmnopqrstuvwxyz ", k=size))
+class _Contest:
+    """Everybody who is measured, each idle while another works."""
+
+    def __init__(self, setup: Setup, provider: LlamaCppProvider, llama: Llama, stack: ExitStack) -> None:
+        self._setup, self._provider, self._llama = setup, provider, llama
+        self._text = Text()
+        common = (setup.model, setup.threads, CONTEXT, setup.logs)
+        self._server: Rival | None = None
+        self._python: Rival | None = None
+        if setup.llama_server is not None:
+            self._server = stack.enter_context(llama_server(setup.llama_server, *common))
+        if setup.with_python_server:
+            self._python = stack.enter_context(python_server(*common))
+
+    async def warm_up(self) -> None:
+        await ask(self._provider, self._take(), 4)
+        await asyncio.to_thread(self._alone, 4)
+        for rival in self._rivals():
+            await rival.ask(self._take(), 4)
+
+    async def round(self) -> Round:
+        made, setup = Round(), self._setup
+        started = time.perf_counter()
+        for _ in range(CROWD):  # all came at once; each waits for those before it
+            first = await asyncio.to_thread(self._alone, setup.tokens)
+            made.first_serial.append(first - started)
+        made.serial = CROWD * setup.tokens / (time.perf_counter() - started)
+        for number in CROWDS:
+            made.speed[number], firsts = await self._crowd(None, number)
+            if number == CROWD:
+                made.first = firsts
+            if self._server is not None and number >= CROWD:
+                made.server[number], _ = await self._crowd(self._server, number)
+        if self._python is not None:
+            _, made.first_python_server = await self._crowd(self._python, CROWD)
+        made.turns = await self._turns()
+        made.python_share = (await self._provider.stats())["python_share"]
+        return made
+
+    async def aclose(self) -> None:
+        for rival in self._rivals():
+            await rival.aclose()
+
+    def _rivals(self) -> list[Rival]:
+        return [rival for rival in (self._server, self._python) if rival is not None]
+
+    def _take(self) -> str:
+        return self._text.take(_PROMPT)
+
+    async def _crowd(self, rival: Rival | None, number: int) -> tuple[float, list[float]]:
+        """Tokens per second of all, and the times to the first token; None is the engine."""
+        tokens = self._setup.tokens
+        started = time.perf_counter()
+        firsts = await asyncio.gather(
+            *(
+                ask(self._provider, self._take(), tokens) if rival is None else rival.ask(self._take(), tokens)
+                for _ in range(number)
+            )
+        )
+        return number * tokens / (time.perf_counter() - started), firsts
+
+    async def _turns(self) -> tuple[float, float]:
+        messages = [{"role": "user", "content": self._text.take(TURN)}]
+        first = await ask(self._provider, messages, 1)
+        messages += [{"role": "assistant", "content": "ok"}, {"role": "user", "content": self._take()}]
+        return first, await ask(self._provider, messages, 1)
+
+    def _alone(self, tokens: int) -> float:
+        """The moment of the first token, for one request through `Llama`, as its users would make it."""
+        first = 0.0
+        prompt = self._llama.tokenize(self._take().encode())
+        for count, _ in enumerate(self._llama.generate(prompt, temp=0.8), start=1):
+            first = first or time.perf_counter()
+            if count == tokens:
+                break
+        return first
 
 
 async def measure(setup: Setup, rounds: int) -> list[Round]:
-    """One engine for all rounds, and one `Llama`, each idle while the other works."""
-    engine = EngineSupervisor(
-        EngineConfig(
-            name="random",
-            model=setup.model,
-            context_tokens=_TARGET.context_tokens,
-            threads=setup.threads,
-            parallel=PLACES,
-            flash_attention=setup.flash_attention,
-            nice=0,
-        )
-    )
-    await engine.start()
-    provider = LlamaCppProvider(engine)
-    llama = Llama(str(setup.model), n_ctx=2048, n_threads=setup.threads, n_threads_batch=setup.threads, verbose=False)
-    text = _Text()
-    try:
-        await _ask(provider, text.take(_PROMPT), 4)
-        await asyncio.to_thread(_alone, llama, text.take(_PROMPT), 4)
-        made = []
-        for number in range(1, rounds + 1):
-            made.append(await _round(setup, provider, llama, text))
-            print(f"round {number} of {rounds}: {made[-1]}", file=sys.stderr, flush=True)
-        return made
-    finally:
-        llama.close()
-        await provider.aclose()
-
-
-async def _round(setup: Setup, provider: LlamaCppProvider, llama: Llama, text: _Text) -> Round:
-    made = Round()
-    started = time.perf_counter()
-    for _ in range(setup.crowd):  # all came at once; each waits for those before it
-        first = await asyncio.to_thread(_alone, llama, text.take(_PROMPT), setup.tokens)
-        made.first_serial.append(first - started)
-    made.serial = setup.crowd * setup.tokens / (time.perf_counter() - started)
-    for number in (1, 4, 8, PLACES):
-        started = time.perf_counter()
-        firsts = await asyncio.gather(*(_ask(provider, text.take(_PROMPT), setup.tokens) for _ in range(number)))
-        made.speed[number] = number * setup.tokens / (time.perf_counter() - started)
-        if number == setup.crowd:
-            made.first = firsts
-    story = text.take(TURN)
-    messages = [{"role": "user", "content": story}]
-    first = await _ask(provider, messages, 1)
-    messages += [{"role": "assistant", "content": "ok"}, {"role": "user", "content": text.take(_PROMPT)}]
-    made.turns = (first, await _ask(provider, messages, 1))
-    made.python_share = (await provider.stats())["python_share"]
-    return made
-
-
-async def _ask(provider: LlamaCppProvider, prompt: str | list[dict[str, str]], tokens: int) -> float:
-    """Seconds to the first token; returns when the answer is complete."""
-    messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
-    request: dict[str, Any] = {
-        "messages": messages, "max_tokens": tokens, "stream": True,
-        "logit_bias": {"0": -100, "2": -100},  # no answer ends by itself
-    }  # fmt: skip
-    body = json.dumps(request).encode()
-    permit = EgressPermit("bench", _TARGET.id, hashlib.sha256(body).digest())
-    call = ProviderCall(_TARGET, body, True, permit, Timeouts(5, 600, 600))
-    started, first = time.perf_counter(), 0.0
-    async with aclosing(provider.stream(call)) as events:
-        async for event in events:
-            if not first and isinstance(event, Chunk):
-                first = time.perf_counter() - started
-    return first
-
-
-def _alone(llama: Llama, prompt: str, tokens: int) -> float:
-    """The moment of the first token, for one request through `Llama`, as its users would make it."""
-    first = 0.0
-    for count, _ in enumerate(llama.generate(llama.tokenize(prompt.encode()), temp=0.8), start=1):
-        first = first or time.perf_counter()
-        if count == tokens:
-            break
-    return first
+    """One engine and one of each of the others for all rounds. Raises `Unavailable`."""
+    with ExitStack() as stack:
+        engine = engine_of(setup)
+        await engine.start()
+        provider = LlamaCppProvider(engine)
+        threads = {"n_threads": setup.threads, "n_threads_batch": setup.threads}
+        llama = Llama(str(setup.model), n_ctx=2048, verbose=False, **threads)
+        try:
+            contest = _Contest(setup, provider, llama, stack)
+            await contest.warm_up()
+            made = []
+            for number in range(1, rounds + 1):
+                made.append(await contest.round())
+                print(f"round {number} of {rounds}: {made[-1]}", file=sys.stderr, flush=True)
+            await contest.aclose()
+            return made
+        finally:
+            llama.close()
+            await provider.aclose()
 
 
 def table(name: str, rounds: list[Round]) -> list[str]:
@@ -163,8 +176,14 @@ def table(name: str, rounds: list[Round]) -> list[str]:
         speeds = middle([one.speed[number] for one in rounds])
         ratio = middle([one.speed[number] / one.serial for one in rounds])
         lines.append(f"{name}: engine, {number:2} at once: {speeds} tokens/s, ratio {ratio}")
+    for number in rounds[0].server:
+        ratio = middle([one.speed[number] / one.server[number] for one in rounds])
+        lines.append(f"{name}: tokens/s of {number:2} at once, engine : llama-server: {ratio}")
     firsts = [_late(one.first) / _late(one.first_serial) for one in rounds]
-    lines.append(f"{name}: first token of 8 at once, p95, engine : one at a time: {middle(firsts)}")
+    lines.append(f"{name}: first token of 8 at once, p95, engine : Llama behind a queue: {middle(firsts)}")
+    if rounds[0].first_python_server:
+        firsts = [_late(one.first) / _late(one.first_python_server) for one in rounds]
+        lines.append(f"{name}: first token of 8 at once, p95, engine : llama_cpp.server: {middle(firsts)}")
     turns = [one.turns[1] / one.turns[0] for one in rounds]
     lines.append(f"{name}: first token of the second turn : of the first, {TURN} tokens: {middle(turns)}")
     lines.append(f"{name}: part of the steps outside llama.cpp: {rounds[-1].python_share:.1%}")
