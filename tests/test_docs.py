@@ -50,8 +50,9 @@ def test_no_error_code_is_made_up() -> None:
 
 
 def setting_keys() -> set[str]:
-    """Every key that the reader of bailiwick.yaml asks a mapping for, read from its source."""
-    tree = ast.parse((ROOT / "gateway" / "settings" / "reading.py").read_text())
+    """Every key that the reader of bailiwick.yaml asks a mapping for, read from its sources."""
+    sources = [(ROOT / "gateway" / "settings" / f"{name}.py").read_text() for name in ("reading", "llama_cpp")]
+    tree = ast.parse("\n".join(sources))
     named: dict[str, ast.expr] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
@@ -109,7 +110,13 @@ def test_the_settings_examples_are_right(tmp_path: Path) -> None:
     config.write_text(f"schema: 1\npolicy: p.yaml\n{''.join(sections)}targets:\n{targets}{nano}")
     environ = {"BAILIWICK_DATABASE_URL": "postgresql://h/d", "BAILIWICK_REDIS_URL": "redis://h"}
     settings = load_settings(config, environ=environ)
-    assert {target.id for target in settings.targets} == {"house", "house-next", "cloud-mini-eu", "cloud-nano"}
+    assert {target.id for target in settings.targets} == {
+        "house",
+        "house-next",
+        "house-support",
+        "cloud-mini-eu",
+        "cloud-nano",
+    }
     assert {route.name for route in settings.routes} == {"auto", "gpt-5-mini", "private"}
     (tmp_path / "first.yaml").write_text(examples[0])
     assert load_settings(tmp_path / "first.yaml", environ={}).targets

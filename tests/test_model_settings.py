@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.domain.target import Route
-from gateway.settings import LlamaCppSettings
+from gateway.settings import LlamaCppSettings, LoraSettings
 from support.settings_files import LEAST, LOCAL, line_of, problems, settings
 
 FILE = "    file: models/tiny.gguf\n"
@@ -44,6 +44,37 @@ def test_a_mirror_of_the_hub(tmp_path: Path) -> None:
         (target,) = settings(tmp_path, text, **environ).targets
         assert isinstance(target.backend, LlamaCppSettings)
         assert target.backend.base_url == expected
+
+
+def test_adapters_and_the_form_of_keys_and_values(tmp_path: Path) -> None:
+    """Adapters have files, perhaps hashes, and a scale that is 1 when nothing is said."""
+    lora = f"lora: [{{file: a.gguf}}, {{file: b.gguf, sha256: {'A' * 64}, scale: -0.5}}]"
+    (target,) = settings(tmp_path, LEAST.replace(FILE, f"{FILE}    kv_type: q8_0\n    {lora}\n")).targets
+    assert isinstance(target.backend, LlamaCppSettings)
+    assert target.backend.kv_type == "q8_0"
+    assert target.backend.lora == (
+        LoraSettings(tmp_path / "a.gguf"),
+        LoraSettings(tmp_path / "b.gguf", "A" * 64, -0.5),
+    )
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("kv_type: q8_0\n    flash_attention: off", "q8_0 needs flash attention, which is off here"),
+        ("kv_type: q6_k", "'q6_k' is not one of f16, bf16"),
+        ("lora: [{sha256: aa}]", "missing key 'file'"),
+        ("lora: [{file: a.gguf, sha256: aa}]", "'sha256' must be 64 hexadecimal digits"),
+        ("lora: [{file: a.gguf, scale: strong}]", "expected a number"),
+        ("lora: []", "expected a list of at least one"),
+    ],
+)
+def test_wrong_adapters_and_forms(tmp_path: Path, lines: str, message: str) -> None:
+    """What cannot be is told with its place; quantised keys and values without flash attention are such a thing."""
+    text = LEAST.replace(FILE, f"{FILE}    {lines}\n")
+    found = problems(tmp_path, text)
+    assert message in found[0][1]
+    assert found[0][0] == line_of(text, lines.partition(":")[0])
 
 
 TWO = LEAST.replace(LOCAL, LOCAL + LOCAL.replace("id: local", "id: next"))

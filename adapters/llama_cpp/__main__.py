@@ -21,6 +21,7 @@ import orjson
 from adapters.llama_cpp.engine import Identity, bind, serve
 from adapters.llama_cpp.failures import LoadFailed
 from adapters.llama_cpp.frames import Kind, encode
+from adapters.llama_cpp.lora import Lora
 from adapters.llama_cpp.scheduler import Scheduler
 
 _PARENT_CHECK_SECONDS = 1.0
@@ -37,10 +38,17 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--gpu-layers", type=int, default=0, help="-1: all")
     parser.add_argument("--parallel", type=int, default=16, help="answers at a time")
     parser.add_argument("--flash-attention", choices=("auto", "on", "off"), default="auto")
+    parser.add_argument("--kv-type", default="f16", help="the form of keys and values")
+    parser.add_argument("--lora", type=_lora, action="append", default=[], help="SCALE:FILE of an adapter")
     parser.add_argument("--share-prefixes", type=int, choices=(0, 1), default=0, help="1: between tenants, too")
     parser.add_argument("--queue", type=int, default=32, help="waiting requests at most")
     parser.add_argument("--nice", type=int, default=0)
     return parser.parse_args()
+
+
+def _lora(text: str) -> Lora:
+    scale, _, path = text.partition(":")
+    return Lora(Path(path), float(scale))
 
 
 def _end_with_parent(socket_path: Path) -> None:
@@ -78,6 +86,8 @@ def _run(options: argparse.Namespace) -> None:
             gpu_layers=options.gpu_layers,
             parallel=options.parallel,
             flash_attention=options.flash_attention,
+            kv_type=options.kv_type,
+            loras=tuple(options.lora),
         )
         model = LoadedModel(config)
         identity = Identity(options.name, model.context_tokens, round(time.monotonic() - started, 3))

@@ -192,7 +192,7 @@ def verify(path: Path, wanted: str, cache: Path, *, again: bool = False) -> None
         return
     found = hash_file(path)
     if found != wanted:
-        raise ConfigurationError(f"{path} is not the model that was configured: its SHA-256 is {found}, not {wanted}")
+        raise ConfigurationError(f"{path} is not the file that was configured: its SHA-256 is {found}, not {wanted}")
     private_folder(cache)
     temporary = notes.with_suffix(f".{os.getpid()}.tmp")
     temporary.write_bytes(orjson.dumps({**known, key: mark}))

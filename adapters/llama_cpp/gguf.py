@@ -50,6 +50,8 @@ class GgufInfo:
     file_bytes: int
     quantisation: str = ""
     kv_bytes_per_token: int = 0
+    head_sizes: tuple[int, ...] = ()
+    adapter: str = ""
 
 
 def is_gguf(path: Path) -> bool:
@@ -99,6 +101,8 @@ class _Reader:
             file_bytes=len(self._view),
             quantisation=_QUANTISATIONS.get(_whole(entries.get("general.file_type", -1)), ""),
             kv_bytes_per_token=_kv_bytes(entries, architecture),
+            head_sizes=_head_sizes(entries, architecture),
+            adapter=str(entries.get("adapter.type", "unknown")) if entries.get("general.type") == "adapter" else "",
         )
 
     def _number(self, code: str) -> int:
@@ -139,14 +143,19 @@ def _whole(value: object) -> int:
 
 def _kv_bytes(entries: dict[str, Any], architecture: str) -> int:
     """Keys and values of all layers for one token, from the names of the GGUF specification."""
-
-    def number(name: str) -> int:
-        return _whole(entries.get(f"{architecture}.{name}"))
-
-    layers, heads = number("block_count"), entries.get(f"{architecture}.attention.head_count")
+    layers, heads = _whole(entries.get(f"{architecture}.block_count")), _heads(entries, architecture)
     shared = entries.get(f"{architecture}.attention.head_count_kv", heads)
     per_layer = shared if isinstance(shared, list) else [_whole(shared)] * min(layers, _KEPT_ITEMS)
+    return sum(per_layer) * sum(_head_sizes(entries, architecture)) * _HALF_BYTES
+
+
+def _head_sizes(entries: dict[str, Any], architecture: str) -> tuple[int, ...]:
+    heads = _heads(entries, architecture)
     most = max(heads, default=0) if isinstance(heads, list) else _whole(heads)
-    usual = number("embedding_length") // most if most else 0
-    width = (number("attention.key_length") or usual) + (number("attention.value_length") or usual)
-    return sum(per_layer) * width * _HALF_BYTES
+    usual = _whole(entries.get(f"{architecture}.embedding_length")) // most if most else 0
+    said = [_whole(entries.get(f"{architecture}.attention.{name}_length")) for name in ("key", "value")]
+    return tuple(size or usual for size in said) if any((*said, usual)) else ()
+
+
+def _heads(entries: dict[str, Any], architecture: str) -> Any:
+    return entries.get(f"{architecture}.attention.head_count")

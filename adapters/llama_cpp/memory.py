@@ -5,10 +5,24 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from adapters.llama_cpp.control_groups import folders, words
 from adapters.llama_cpp.gguf import GgufInfo
 
+KV_BYTES = {
+    "f16": (1, 2),
+    "bf16": (1, 2),
+    "f32": (1, 4),
+    "q8_0": (32, 34),
+    "q5_1": (32, 24),
+    "q5_0": (32, 22),
+    "q4_1": (32, 20),
+    "q4_0": (32, 18),
+    "iq4_nl": (32, 18),
+}
+"""What keys and values may be kept in: numbers in a block, and the bytes of it (ggml's ``block_q8_0`` and the like)."""
+
 _WORK_BYTES = 128 << 20
-_V2, _V1 = "memory.max", "memory.limit_in_bytes"
+_MEASURED_BYTES = 2  # what `GgufInfo.kv_bytes_per_token` counts for a number
 
 
 def granted_bytes(root: Path = Path("/")) -> int:
@@ -17,36 +31,25 @@ def granted_bytes(root: Path = Path("/")) -> int:
     Source: the kernel's cgroup-v2.rst (``memory.max``, in every group above too) and cgroup-v1/memory.rst.
     """
     limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    try:
-        lines = (root / "proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        lines = []  # no Linux, or no control groups
-    for line in lines:
-        _, controllers, group = line.split(":", 2)
-        if not controllers:
-            limits += _limits(root / "sys/fs/cgroup", group, _V2)
-        elif "memory" in controllers.split(","):
-            limits += _limits(root / "sys/fs/cgroup/memory", group, _V1)
+    for version, folder in folders("memory", root):
+        said = words(folder / ("memory.max" if version == 2 else "memory.limit_in_bytes"))
+        limits += [int(word) for word in said if word.isdigit()]  # "max" is no limit
     return min(limits)
 
 
-def needed_bytes(info: GgufInfo, context_tokens: int) -> int:
-    """What an engine with this model and context needs at most: weights, keys and values in 16-bit numbers, and room
-    to work. `context_tokens` 0 takes the model's own. An estimate, to be compared with `granted_bytes`."""
-    return info.file_bytes + info.kv_bytes_per_token * (context_tokens or info.context_tokens) + _WORK_BYTES
+def needed_bytes(info: GgufInfo, context_tokens: int, kv_type: str = "f16", lora_bytes: int = 0) -> int:
+    """What an engine with this model and context needs at most: weights, keys and values as `kv_type` (one of
+    `KV_BYTES`), LoRA adapters with files of `lora_bytes` together, and room to work. `context_tokens` 0 takes the
+    model's own. An estimate, to be compared with `granted_bytes`."""
+    numbers, size = KV_BYTES[kv_type]
+    per_token = info.kv_bytes_per_token * size / (numbers * _MEASURED_BYTES)
+    tokens = context_tokens or info.context_tokens
+    return info.file_bytes + round(per_token * tokens) + lora_bytes + _WORK_BYTES
 
 
-def _limits(mount: Path, group: str, name: str) -> list[int]:
-    """The limits of a group and of those above it. In a container the group's path may be that of the host, of which
-    only the mount's own root is to be seen."""
-    inner = mount / group.lstrip("/")
-    found: list[int] = []
-    for folder in (inner, *inner.parents):
-        if folder == mount or mount in folder.parents:
-            try:
-                text = (folder / name).read_text().strip()
-            except OSError:
-                continue
-            if text.isdigit():  # "max" is no limit
-                found.append(int(text))
-    return found
+def kv_misfit(info: GgufInfo, kv_type: str) -> str:
+    """Why keys and values of this model cannot be kept as `kv_type`; empty where they can. llama.cpp divides each head
+    into blocks."""
+    numbers, _ = KV_BYTES[kv_type]
+    odd = [size for size in info.head_sizes if size % numbers]
+    return f"its heads have {odd[0]} numbers, which {kv_type} cannot divide into blocks of {numbers}" if odd else ""

@@ -26,6 +26,7 @@ from adapters.llama_cpp.batch import Batch
 from adapters.llama_cpp.chat import ChatRequest, Sampling
 from adapters.llama_cpp.decoding import Outcome, Part
 from adapters.llama_cpp.failures import BadRequest, EngineFault, LoadFailed
+from adapters.llama_cpp.lora import Lora
 
 _NO_ROOM, _ABORTED = 1, 2  # llama_decode
 _MOST_PLACES = 256  # llama.cpp's LLAMA_MAX_SEQ
@@ -35,6 +36,7 @@ _FLASH_ATTENTION = {
     "off": native.LLAMA_FLASH_ATTN_TYPE_DISABLED,
 }
 _LOG_LEVEL_ERROR = 4  # ggml.h
+_UNNAMED_TYPES = {"bf16": 30}  # ggml.h; the binding has no names for them
 _FALLBACK_TEMPLATE = (
     "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n'}}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
@@ -53,7 +55,8 @@ def _listen(level: int, text: bytes, _user_data: ctypes.c_void_p) -> None:
 class ModelConfig:
     """How to load a model. `context_tokens` 0 takes what the model was trained with; all answers share a cache of that
     size. `parallel` answers are made at the same time, and `batch_tokens` of prompts read per step at most.
-    `flash_attention` is ``auto`` (wherever the device can), ``on`` or ``off``; `gpu_layers` -1 means all."""
+    `flash_attention` is ``auto`` (wherever the device can), ``on`` or ``off``; `gpu_layers` -1 means all. `kv_type` is
+    the form of keys and values, as ggml names it in small letters; `loras` are used by all answers."""
 
     path: Path
     context_tokens: int = 0
@@ -62,6 +65,13 @@ class ModelConfig:
     gpu_layers: int = 0
     parallel: int = 16
     flash_attention: str = "auto"
+    kv_type: str = "f16"
+    loras: tuple[Lora, ...] = ()
+
+
+def _ggml_type(name: str) -> int:
+    known = _UNNAMED_TYPES.get(name)
+    return int(getattr(native, f"GGML_TYPE_{name.upper()}")) if known is None else known
 
 
 class Sampler:
@@ -100,6 +110,7 @@ class LoadedModel:
         self._context = native.llama_init_from_model(self._model, params)
         if not self._context:
             raise LoadFailed("; ".join(_complaints) or "no memory for the context")
+        self._use(config.loras)
         self._install_interrupt()
         self._memory = native.llama_get_memory(self._context)
         self._vocab = native.llama_model_get_vocab(self._model)
@@ -121,9 +132,22 @@ class LoadedModel:
         params.n_seq_max = self.places
         params.kv_unified = True  # places share cells, so that a prefix costs nothing to share; a split cache cannot
         params.flash_attn_type = _FLASH_ATTENTION[config.flash_attention]
+        params.type_k = params.type_v = _ggml_type(config.kv_type)
         params.n_threads = params.n_threads_batch = config.threads
         params.no_perf = True
         return params
+
+    def _use(self, loras: tuple[Lora, ...]) -> None:
+        """Load the adapters, which then belong to the model, and switch them on for every answer."""
+        handles = (native.llama_adapter_lora_p_ctypes * len(loras))()
+        for place, lora in enumerate(loras):
+            handle = native.llama_adapter_lora_init(self._model, str(lora.path).encode())
+            if not handle:
+                raise LoadFailed(f"the LoRA adapter {lora.path}: {'; '.join(_complaints) or 'no reason given'}")
+            handles[place] = handle
+        scales = (ctypes.c_float * len(loras))(*(lora.scale for lora in loras))
+        if loras and native.llama_set_adapters_lora(self._context, handles, len(loras), scales):
+            raise LoadFailed("the LoRA adapters cannot be used")
 
     def _install_interrupt(self) -> None:
         """llama.cpp asks a callback, for each node of the graph, whether to stop. A Python callback would take the GIL

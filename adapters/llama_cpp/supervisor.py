@@ -20,8 +20,10 @@ from typing import Any
 import orjson
 
 from adapters.llama_cpp.client import ConnectionCut, ask_stats
+from adapters.llama_cpp.cores import default_threads
 from adapters.llama_cpp.files import check_model_file
 from adapters.llama_cpp.frames import Decoder, Frame, FrameError, Kind
+from adapters.llama_cpp.lora import Lora
 from gateway.domain.errors import ConfigurationError
 from gateway.domain.record import label
 
@@ -41,12 +43,6 @@ class EngineState(StrEnum):
     STOPPED = "stopped"
 
 
-def default_threads() -> int:
-    """Cores this process may use, less one for the gateway; on larger machines the half, which is the real cores."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores - 1 if cores <= 4 else cores // 2)
-
-
 @dataclass(frozen=True, slots=True)
 class EngineConfig:
     """One engine. Times in seconds.
@@ -54,7 +50,8 @@ class EngineConfig:
     `name` is the model name in answers. `context_tokens` 0 takes the model's own, `threads` 0 `default_threads()`,
     `gpu_layers` -1 all. `parallel` (1 to 128) answers are made at a time, all in one cache of `context_tokens`; `queue`
     bounds the requests that wait for a place. `batch_tokens` of prompts are read per step beside the answers.
-    `flash_attention` is ``auto``, ``on`` or ``off``. With `share_prefixes` the prefix cache is shared between tenants.
+    `flash_attention` is ``auto``, ``on`` or ``off``; `kv_type` the form of keys and values, one of `memory.KV_BYTES`;
+    `loras` are used by all requests. With `share_prefixes` the prefix cache is shared between tenants.
     `stall_seconds` is how long a running request may make no progress (no token, no part of the prompt) before the
     engine counts as hung. `nice` lowers its priority, so that decoding does not slow the gateway down.
     """
@@ -68,6 +65,8 @@ class EngineConfig:
     parallel: int = 16
     batch_tokens: int = 128
     flash_attention: str = "auto"
+    kv_type: str = "f16"
+    loras: tuple[Lora, ...] = ()
     share_prefixes: bool = False
     nice: int = 5
     start_timeout: float = 300.0
@@ -214,11 +213,13 @@ class EngineSupervisor:
             "threads": config.threads or default_threads(), "batch": config.batch_tokens, "queue": config.queue,
             "gpu-layers": config.gpu_layers, "nice": config.nice, "parallel": config.parallel,
             "flash-attention": config.flash_attention, "share-prefixes": int(config.share_prefixes),
+            "kv-type": config.kv_type,
         }  # fmt: skip
         try:
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-P", "-m", "adapters.llama_cpp"),
                 *(f"--{key}={value}" for key, value in options.items()),
+                *(f"--lora={lora.scale!r}:{lora.path}" for lora in config.loras),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.DEVNULL,  # native code may print anything there

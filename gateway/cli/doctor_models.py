@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from adapters.llama_cpp.files import resolve
-from adapters.llama_cpp.gguf import NotGguf, read_gguf
-from adapters.llama_cpp.memory import granted_bytes, needed_bytes
+from adapters.llama_cpp.memory import granted_bytes
+from adapters.llama_cpp.needs import needs
 from adapters.llama_cpp.offline import inspect_model
 from adapters.llama_cpp.shelf import locate
 from gateway.cli.checks import Check, failed, ok, warning
@@ -23,8 +23,10 @@ def model_checks(
     info = inspect_model(path)
     kind = " ".join(filter(None, (info.architecture, info.quantisation)))
     which = f"{located.version}, {path}" if located.version else str(path)
-    needed, granted = needed_bytes(info, target.context_tokens), granted_bytes()
-    detail = f"{which} ({kind}, {_mib(info.file_bytes)}), {price}; needs about {_mib(needed)} of memory"
+    needed = needs(path, target.context_tokens, backend.kv_type, backend.lora, settings.model_cache).memory
+    granted = granted_bytes()
+    adapters = f" with {len(backend.lora)} LoRA adapter{'s' * (len(backend.lora) > 1)}" if backend.lora else ""
+    detail = f"{which} ({kind}, {_mib(info.file_bytes)}){adapters}, {price}; needs about {_mib(needed)} of memory"
     if needed > granted:
         # With layers on a GPU, part of it is elsewhere: llama.cpp alone knows how much.
         found = warning if backend.gpu_layers else failed
@@ -42,13 +44,14 @@ def memory_checks(settings: Settings) -> Iterator[Check]:
     """Do all local models together fit into the memory that this process is granted?"""
     needed: list[int] = []
     for target in settings.targets:
-        if target.model_file is not None:
+        if (backend := target.model_file) is not None:
             try:
-                located = locate(target.model_file, settings.model_registry)
-                info = read_gguf(located.file.place(settings.model_cache))
-            except (ConfigurationError, OSError, NotGguf):
+                located = locate(backend, settings.model_registry)
+                path = located.file.place(settings.model_cache)
+                found = needs(path, target.context_tokens, backend.kv_type, backend.lora, settings.model_cache)
+            except (ConfigurationError, OSError):
                 continue  # the check of the target says so
-            needed.append(needed_bytes(info, target.context_tokens))
+            needed.append(found.memory)
     if len(needed) < 2:
         return  # of one model, the check of its target has said it
     granted = granted_bytes()

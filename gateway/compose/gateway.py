@@ -159,8 +159,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         )
         await stack.enter_async_context(upkeep)
         recorder.event("gateway started", policies.current.id.hash, __version__)
-        for target, (version, sha256) in backends.versions.items():
-            recorder.event("model in use", detail=f"sha256:{sha256}", target=target, model=version)
+        backends.note(recorder.event)
         stack.callback(recorder.event, "gateway stopped", policies.current.id.hash)
         # What still runs when the server has stopped is over or cancelled; its records must be in before the stores go.
         stack.push_async_callback(endpoint.idle)

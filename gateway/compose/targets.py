@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 
+from adapters.llama_cpp.download import hash_file
 from adapters.llama_cpp.files import resolve
+from adapters.llama_cpp.needs import needs
 from adapters.llama_cpp.provider import LlamaCppProvider
 from adapters.llama_cpp.shelf import locate
 from adapters.llama_cpp.supervisor import EngineConfig, EngineSupervisor
@@ -21,13 +23,15 @@ from gateway.settings import LlamaCppSettings, OpenAISettings, Settings, TargetS
 
 class Backends:
     """Every provider, opened; closed by the stack. `engines` are the supervisors of local engines by target id;
-    `versions` says which version of a registered model (``name@number``) such an engine has, with its SHA-256;
+    `versions` says which version of a registered model (``name@number``) such an engine has, with its SHA-256, and
+    `adapters` which LoRA adapters, each with the name of its file and its SHA-256;
     `scripted` is the scripted cloud that stands in for targets without a key, if there are any."""
 
     def __init__(self) -> None:
         self.providers: dict[str, Provider] = {}
         self.engines: dict[str, EngineSupervisor] = {}
         self.versions: dict[str, tuple[str, str]] = {}
+        self.adapters: dict[str, list[tuple[str, str]]] = {}
         self.scripted: ScriptedCloud | None = None
 
     async def open(self, settings: Settings, stack: AsyncExitStack) -> None:
@@ -40,10 +44,24 @@ class Backends:
             self.providers[target.id] = provider
             stack.push_async_callback(provider.aclose)
 
+    def note(self, event: Callable[..., None]) -> None:
+        """Say which models and adapters are in use; `event` is that of `gateway.pipeline.recorder.Recorder`."""
+        for target, (version, sha256) in self.versions.items():
+            event("model in use", detail=f"sha256:{sha256}", target=target, model=version)
+        for target, adapters in self.adapters.items():
+            for file, sha256 in adapters:
+                event("adapter in use", detail=f"sha256:{sha256}", target=target, model=file)
+
     async def _local(self, settings: Settings, target: TargetSettings, backend: LlamaCppSettings) -> Provider:
         try:
             located = await asyncio.to_thread(locate, backend, settings.model_registry)
             path = await asyncio.to_thread(resolve, located.file, settings.model_cache)
+            needed = await asyncio.to_thread(
+                needs, path, target.context_tokens, backend.kv_type, backend.lora, settings.model_cache
+            )
+            self.adapters[target.id] = [
+                (lora.path.name, await asyncio.to_thread(hash_file, lora.path)) for lora in needed.loras
+            ]
         except ConfigurationError as error:
             raise ConfigurationError(f"{settings.file}: the target {target.id!r}: {error}") from error
         if located.version:
@@ -58,6 +76,8 @@ class Backends:
             queue=backend.queue,
             batch_tokens=backend.batch_tokens,
             flash_attention=backend.flash_attention,
+            kv_type=backend.kv_type,
+            loras=needed.loras,
             share_prefixes=backend.share_prefixes,
         )
         engine = EngineSupervisor(config)

@@ -16,6 +16,7 @@ from gateway.domain.target import Route, Zone
 from gateway.settings.channels import read_channels
 from gateway.settings.company import CompanyFile, read_company_file
 from gateway.settings.labels import read_labels
+from gateway.settings.llama_cpp import LLAMA_CPP, read_llama_cpp
 from gateway.settings.ner import NerSettings, chosen_engine
 from gateway.settings.recognizers import DEFAULT_COUNTRIES, RegistrySettings, chosen_countries, chosen_names
 from gateway.settings.shares import read_shares
@@ -25,7 +26,6 @@ from gateway.settings.values import (
     ConversationSettings,
     InspectionSettings,
     KnownNames,
-    LlamaCppSettings,
     OpenAISettings,
     ServerSettings,
     Settings,
@@ -75,16 +75,11 @@ _OPENAI = (
     "output_limit_field",
     "max_connections",
 )
-_LLAMA_CPP = (
-    *("file", "sha256", "hub", "threads", "gpu_layers"),
-    *("parallel", "queue", "batch_tokens", "flash_attention", "share_prefixes"),
-)
 _INSPECTION = (
     *("timeout", "processes", "cache_bytes", "cache_in_redis"),
     *("countries", "recognizers", "switch_on", "switch_off", "ner"),
 )
 _LIMIT_FIELDS = ("max_completion_tokens", "max_tokens")
-_REGISTERED = re.compile(r"[a-z0-9][a-z0-9._\-]{0,47}@([a-z][a-z0-9_\-]{0,23}|[0-9]{1,9})")
 _HEADER = re.compile(r"[A-Za-z0-9-]{1,64}")
 
 
@@ -233,16 +228,15 @@ class _Reader:
 
     def _target(self, node: Node) -> TargetSettings:
         required = ("id", "adapter", "zone", "region", "model", "context_tokens", "max_output_tokens")
-        found = node.mapping((*_TARGET, *_OPENAI, *_LLAMA_CPP), required)
+        found = node.mapping((*_TARGET, *_OPENAI, *LLAMA_CPP), required)
         adapter = found["adapter"].one_of(("openai", "llama_cpp"))
-        foreign = _OPENAI if adapter == "llama_cpp" else _LLAMA_CPP
+        foreign = _OPENAI if adapter == "llama_cpp" else LLAMA_CPP
         for key in foreign:
             if key in found:
                 found[key].fail(f"'{key}' is not a setting of the adapter {adapter}")
         zone = Zone(found["zone"].one_of(("local", "cloud")))
         if adapter == "llama_cpp" and zone is Zone.CLOUD:
             found["zone"].fail("an engine on this machine is in the zone local")
-        model = found["model"].text()
         labels, label_terms = read_labels(found["labels"]) if "labels" in found else (frozenset[str](), ())
         return TargetSettings(
             id=found["id"].identifier(),
@@ -251,13 +245,17 @@ class _Reader:
             labels=labels,
             label_terms=label_terms,
             provider=found["provider"].identifier() if "provider" in found else adapter,
-            model=model,
+            model=found["model"].text(),
             price=_price(found["price"]) if "price" in found else None,
             context_tokens=found["context_tokens"].integer(16, 1 << 30),
             max_output_tokens=found["max_output_tokens"].integer(1, 1 << 30),
             first_token=found["first_token"].seconds() if "first_token" in found else None,
             timeouts=_timeouts(found.get("timeouts")),
-            backend=self._llama_cpp(node, found, model) if adapter == "llama_cpp" else self._openai(node, found),
+            backend=(
+                read_llama_cpp(node, found, self._base, self._environ.get("HF_ENDPOINT") or DEFAULT_HUB)
+                if adapter == "llama_cpp"
+                else self._openai(node, found)
+            ),
         )
 
     def _openai(self, node: Node, found: Mapping[str, Node]) -> OpenAISettings:
@@ -281,41 +279,6 @@ class _Reader:
             if "output_limit_field" in found
             else None,
             max_connections=_integer(found, "max_connections", 256, 1, 100_000),
-        )
-
-    def _llama_cpp(self, node: Node, found: Mapping[str, Node], model: str) -> LlamaCppSettings:
-        places = {"file", "hub"} & found.keys()
-        registered = not places and _REGISTERED.fullmatch(model) is not None
-        if len(places) > 1 or not (places or registered):
-            node.fail(
-                "the adapter llama_cpp needs either 'file' (a GGUF on this machine) or 'hub', or a 'model' of the "
-                "registry, such as private@stable"
-            )
-        elif registered and "sha256" in found:
-            found["sha256"].fail("the registry of models has the hash of each version")
-        hub = (
-            found["hub"].mapping(("repo", "file", "sha256", "revision", "base_url"), ("repo", "file", "sha256"))
-            if "hub" in found
-            else {}
-        )
-        sha256 = hub.get("sha256") or found.get("sha256")
-        return LlamaCppSettings(
-            path=self._path(found["file"]) if "file" in found else None,
-            hub=hub["repo"].text() if hub else None,
-            file=hub["file"].text() if hub else None,
-            revision=hub["revision"].text() if "revision" in hub else "main",
-            sha256=sha256.text() if sha256 is not None else None,
-            base_url=hub["base_url"].text() if "base_url" in hub else self._environ.get("HF_ENDPOINT") or DEFAULT_HUB,
-            threads=_integer(found, "threads", 0, 0, 1024),
-            gpu_layers=_integer(found, "gpu_layers", 0, -1, 10_000),
-            parallel=_integer(found, "parallel", 16, 1, 128),
-            queue=_integer(found, "queue", 32, 1, 10_000),
-            batch_tokens=_integer(found, "batch_tokens", 128, 16, 4096),
-            flash_attention=found["flash_attention"].one_of(("auto", "on", "off"))
-            if "flash_attention" in found
-            else "auto",
-            share_prefixes=found["share_prefixes"].boolean() if "share_prefixes" in found else False,
-            registered=model if registered else None,
         )
 
     def _routes(self, node: Node, targets: set[str]) -> tuple[Route, ...]:

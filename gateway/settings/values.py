@@ -125,12 +125,22 @@ class OpenAISettings:
 
 
 @dataclass(frozen=True, slots=True)
+class LoraSettings:
+    """A LoRA adapter: its file, the hash that the file must have, and how strongly it counts (1: as it was trained)."""
+
+    path: Path
+    sha256: str | None = None
+    scale: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class LlamaCppSettings:
     """The model is at `path`, or is the `file` of the hub's repository `hub`, whose `sha256` is what makes it trusted,
     or is `registered` (``name@alias``, ``name@number``) in the registry of models.
     `threads` 0 chooses by the cores there are; `gpu_layers` -1 means all; `parallel` answers are made at a time, and
-    `queue` bounds the waiting requests. `batch_tokens` of prompts are read per step. `share_prefixes`: what was read
-    for one tenant serves another."""
+    `queue` bounds the waiting requests. `batch_tokens` of prompts are read per step. `kv_type` is the form of the
+    keys and values in the cache. `lora` are the adapters that all requests of the target use. `share_prefixes`: what
+    was read for one tenant serves another."""
 
     path: Path | None
     hub: str | None = None
@@ -144,6 +154,8 @@ class LlamaCppSettings:
     queue: int = 32
     batch_tokens: int = 128
     flash_attention: str = "auto"
+    kv_type: str = "f16"
+    lora: tuple[LoraSettings, ...] = ()
     share_prefixes: bool = False
     registered: str | None = None
 

@@ -18,7 +18,7 @@ from gateway.identity.secrets import VARIABLE, load_secret
 from support.live import DEMO_MODEL, Setup, cloud_target, local_target, registered_target
 from support.postgres import postgres_server
 from support.redis import redis_server
-from support.tiny_gguf import write_tiny_gguf
+from support.tiny_gguf import write_tiny_gguf, write_tiny_lora
 
 URL = "https://api.example.com/v1"
 DEAD_PORT = 1  # nothing listens on it: tcpmux is no more
@@ -247,6 +247,22 @@ def test_a_model_that_does_not_fit(setup: Setup, monkeypatch: pytest.MonkeyPatch
     setup.targets.append(local_target("second"))
     found = checks(setup)
     assert (found["target local"][0], found["target second"][0], found["local models"][0]) == ("ok", "ok", "warning")
+
+
+def test_adapters_and_the_form_of_keys_and_values(setup: Setup, tmp_path: Path) -> None:
+    """The estimate knows both; an adapter that is not there, or for another architecture, is a failure."""
+    plain = checks(setup)["target local"][1]
+    lora = write_tiny_lora(tmp_path / "lora.gguf", width=160, layers=4)
+    setup.targets[0] = local_target(context_tokens="200000", kv_type="f32", lora=f"[{{file: {lora}}}]")
+    state, detail = checks(setup)["target local"]
+    assert (state, " with 1 LoRA adapter, " in detail) == ("warning", True)  # trained for less context
+    needed = [int(re.search(r"needs about ([\d,]+) MiB", text)[1].replace(",", "")) for text in (plain, detail)]  # type: ignore[index]
+    assert needed[1] - needed[0] > 900  # 2 * 2,560 bytes for each of 200,000 tokens
+    lora.unlink()
+    assert checks(setup)["target local"] == ("failed", f"the LoRA adapter {lora} does not exist")
+    write_tiny_lora(lora, architecture="qwen2")
+    state, detail = checks(setup)["target local"]
+    assert (state, "for models of the architecture 'qwen2'" in detail) == ("failed", True)
 
 
 def test_a_provider_without_its_key(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -206,7 +206,7 @@ def test_verify_finds_what_was_changed(setup: Setup) -> None:
     os.utime(place, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     result = run(setup, "verify", code=1)
     assert "private@2: " in result.stdout
-    assert "is not the model that was configured" in result.stdout
+    assert "is not the file that was configured" in result.stdout
     assert "1 not as it should be" in result.stderr
     assert run(setup, "verify", "private@stable").stdout == "private@1: as pinned\n"
     place.unlink()

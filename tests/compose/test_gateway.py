@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 from collections.abc import Awaitable, Callable
@@ -24,7 +25,7 @@ from support.evidence import intents, records
 from support.exposure import CARD
 from support.here import GatewayHere, gateway_here
 from support.live import Setup, cloud_target, local_target, registered_target
-from support.tiny_gguf import write_tiny_gguf
+from support.tiny_gguf import write_tiny_gguf, write_tiny_lora
 
 NOWHERE = cloud_target("cloud", "http://127.0.0.1:9/v1")
 
@@ -77,6 +78,24 @@ async def test_a_start_says_which_version_it_uses(tmp_path: Path, monkeypatch: p
     assert [(record.target, record.model) for record in used] == [("house", "private@2"), ("house", "private@1")]
     versions = shelf.registry.read()["private"].versions
     assert [record.error for record in used] == [f"sha256:{versions[number].sha256}" for number in (2, 1)]
+
+
+@pytest.mark.anyio
+async def test_a_start_says_which_adapters_it_uses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A target with an adapter answers with it, and the log names the adapter with its hash. One that is for another
+    architecture stops the start, and the error names the target."""
+    setup, lora = _local(tmp_path), write_tiny_lora(tmp_path / "support.gguf")
+    setup.targets[1] += f"\n    lora: [{{file: {lora}}}]"
+    async with gateway_here(setup, monkeypatch) as here:
+        await here.opened.upkeep.engines_settled()
+        assert (await _ask(here, f"Card {CARD}")).headers["x-bailiwick-target"] == "local"
+    (used,) = [record for record in records(tmp_path / "state") if record.event == "adapter in use"]
+    digest = hashlib.sha256(lora.read_bytes()).hexdigest()
+    assert (used.target, used.model, used.error) == ("local", "support.gguf", f"sha256:{digest}")
+    write_tiny_lora(lora, architecture="gemma")
+    with pytest.raises(ConfigurationError, match=r"the target 'local': the LoRA adapter .*'gemma'"):
+        async with gateway_here(setup, monkeypatch):
+            raise AssertionError("it opened")
 
 
 @pytest.mark.anyio

@@ -52,6 +52,26 @@ def write_tiny_gguf(path: Path, *, context_tokens: int = 512, template: str | No
     return path
 
 
+def write_tiny_lora(path: Path, *, width: int = 64, layers: int = 2, seed: int = 11, **changes: str) -> Path:
+    """Write a LoRA adapter for the tiny model, or another of that width, to `path`: random matrices of rank 4 beside
+    the queries of each layer. `changes` replaces metadata (`architecture`, `kind`, `adapter`)."""
+    random, rank = np.random.default_rng(seed), 4
+    said = {"architecture": "llama", "kind": "adapter", "adapter": "lora", **changes}
+    entries: list[tuple[str, int, object]] = [
+        ("general.type", _STRING, said["kind"]),
+        ("general.architecture", _STRING, said["architecture"]),
+        ("adapter.type", _STRING, said["adapter"]),
+        ("adapter.lora.alpha", _F32, float(rank)),
+    ]
+    tensors = {}
+    for layer in range(layers):
+        for name, shape in (("a", (rank, width)), ("b", (width, rank))):
+            matrix = random.standard_normal(shape).astype(np.float32)
+            tensors[f"blk.{layer}.attn_q.weight.lora_{name}"] = matrix
+    path.write_bytes(_file(entries, tensors))
+    return path
+
+
 def _byte_characters() -> list[str]:
     """GPT-2's printable stand-in for each byte."""
     plain = {*range(33, 127), *range(161, 173), *range(174, 256)}

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
+from adapters.llama_cpp.cores import default_threads
 from adapters.llama_cpp.files import DEFAULT_HUB, HubFile, resolve
 from adapters.llama_cpp.offline import QUANTISATIONS
 from adapters.llama_cpp.registry import Reference, Version
 from adapters.llama_cpp.shelf import locate
-from adapters.llama_cpp.supervisor import default_threads
 from gateway.cli.common import CliContext
 from gateway.cli.models.common import ALIAS, describe, sentences, shelf_of, size
 from gateway.cli.models.progress import showing

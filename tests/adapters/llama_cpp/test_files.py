@@ -152,7 +152,7 @@ def test_a_path_with_a_hash_is_verified_and_hashed_once(tmp_path: Path, monkeypa
     resolve(model, tmp_path / "cache")
     assert len(hashed) == 2
     path.write_bytes(path.read_bytes() + b"\0")
-    with pytest.raises(ConfigurationError, match="is not the model that was configured"):
+    with pytest.raises(ConfigurationError, match="is not the file that was configured"):
         resolve(model, tmp_path / "cache")
 
 

@@ -50,3 +50,14 @@ def test_a_model_needs_its_weights_and_its_context(tmp_path: Path) -> None:
     assert info.kv_bytes_per_token == 2 * 64 * 2 * 2
     assert needed_bytes(info, 2000) - needed_bytes(info, 1000) == 1000 * 512
     assert needed_bytes(info, 0) == needed_bytes(info, 512) > info.file_bytes
+
+
+def test_the_form_of_keys_and_values_counts(tmp_path: Path) -> None:
+    """In 8 bits (34 bytes for 32 numbers) they cost a little more than half, in 32 bits the double."""
+    info = read_gguf(write_tiny_gguf(tmp_path / "m.gguf"))
+    per_token = {
+        kind: (needed_bytes(info, 32_000, kind) - needed_bytes(info, 16_000, kind)) / 16_000
+        for kind in ("f16", "bf16", "f32", "q8_0", "q4_0")
+    }
+    assert per_token == {"f16": 512, "bf16": 512, "f32": 1024, "q8_0": 272, "q4_0": 144}
+    assert needed_bytes(info, 512, "f16", 1000) - needed_bytes(info, 512) == 1000

@@ -154,7 +154,7 @@ def test_a_smaller_version(shelf: Shelf, told: Told, tmp_path: Path) -> None:
     assert second.size < first.size
     assert hashlib.sha256(shelf.registry.place(second).read_bytes()).hexdigest() == second.sha256 != first.sha256
     shelf.registry.place(first).write_bytes(b"GGUF something else")
-    with pytest.raises(ConfigurationError, match="is not the model that was configured"):
+    with pytest.raises(ConfigurationError, match="is not the file that was configured"):
         shelf.quantize(Reference.parse("private@1"), "Q4_K_M", "", 1)
     assert len(told.changes) == 4
     assert not list((tmp_path / "registry").glob("*.tmp"))
@@ -179,7 +179,7 @@ def test_roll_back_and_what_a_target_gets(shelf: Shelf, told: Told, tmp_path: Pa
         shelf.rollback("private", "stable")
     place = shelf.registry.place(new)
     place.write_bytes(place.read_bytes().replace(b"tiny", b"TINY"))
-    with pytest.raises(ConfigurationError, match="is not the model that was configured"):
+    with pytest.raises(ConfigurationError, match="is not the file that was configured"):
         resolve(locate(source, folder).file, tmp_path)
 
 
