@@ -18,6 +18,7 @@ from gateway.http.errors import _FINAL, STATUS
 from gateway.settings import (
     InspectionSettings,
     LlamaCppSettings,
+    LocalModelSettings,
     OpenAISettings,
     ServerSettings,
     TelemetrySettings,
@@ -83,7 +84,8 @@ def test_every_setting_is_explained(key: str) -> None:
 
 def defaults() -> Iterator[tuple[str, str]]:
     """Each setting with a number as its default, as the page writes it: durations in seconds, the rest as they are."""
-    for section in (ServerSettings, InspectionSettings, TelemetrySettings, OpenAISettings, LlamaCppSettings):
+    sections = (ServerSettings, InspectionSettings, TelemetrySettings, OpenAISettings)
+    for section in (*sections, LlamaCppSettings, LocalModelSettings):
         for field in fields(section):
             if isinstance(field.default, int | float) and not isinstance(field.default, bool):
                 unit = "s" if isinstance(field.default, float) else ""

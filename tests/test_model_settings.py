@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.domain.target import Route
-from gateway.settings import LlamaCppSettings, LoraSettings
+from gateway.settings import LlamaCppSettings, LocalModelSettings, LoraSettings
 from support.settings_files import LEAST, LOCAL, line_of, problems, settings
 
 FILE = "    file: models/tiny.gguf\n"
@@ -75,6 +75,22 @@ def test_wrong_adapters_and_forms(tmp_path: Path, lines: str, message: str) -> N
     found = problems(tmp_path, text)
     assert message in found[0][1]
     assert found[0][0] == line_of(text, lines.partition(":")[0])
+
+
+def test_a_budget_of_memory(tmp_path: Path) -> None:
+    """Memory is written with its unit; without the section there is no budget."""
+    assert settings(tmp_path, LEAST).local_models == LocalModelSettings(None)
+    text = f"{LEAST}local_models: {{memory: 1.5 GiB, patience: 500ms}}\n"
+    assert settings(tmp_path, text).local_models == LocalModelSettings(3 << 29, 0.5)
+    text = f"{LEAST}local_models: {{memory: 640 MiB}}\n"
+    assert settings(tmp_path, text).local_models == LocalModelSettings(640 << 20, 30.0)
+
+
+@pytest.mark.parametrize("memory", ["8GB", "8000000000", "0 GiB", "much", "-1 GiB"])
+def test_a_budget_without_its_unit(tmp_path: Path, memory: str) -> None:
+    """Nobody has to guess what a number means."""
+    ((_, message),) = problems(tmp_path, f"{LEAST}local_models: {{memory: {memory}}}\n")
+    assert "expected an amount of memory such as '512 MiB' or '8 GiB'" in message
 
 
 TWO = LEAST.replace(LOCAL, LOCAL + LOCAL.replace("id: local", "id: next"))

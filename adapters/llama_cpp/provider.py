@@ -10,6 +10,7 @@ import orjson
 
 from adapters.llama_cpp.client import ConnectionCut, Exchange
 from adapters.llama_cpp.frames import Frame, FrameError, Kind
+from adapters.llama_cpp.pool import NotLoaded, PooledEngine, TooLate
 from adapters.llama_cpp.supervisor import EngineState, EngineSupervisor
 from gateway.domain.call import Chunk, End, ProviderCall, ProviderEvent, Whole
 from gateway.domain.errors import Code, ProviderError
@@ -19,16 +20,20 @@ _SENTENCES = {
     EngineState.BACKOFF: "The local model is being restarted.",
     EngineState.FAILED: "The local model cannot be started.",
     EngineState.STOPPED: "The local model is not running.",
+    EngineState.UNLOADED: "The local model is not loaded.",
 }
 _MAX_IDLE = 64
+_LONGEST_HINT = 60.0  # seconds
 _CHUNK, _WHOLE, _END = Kind.CHUNK, Kind.WHOLE, Kind.END
 
 
 class LlamaCppProvider:
-    """Sends calls to one engine. It owns the supervisor: closing the provider ends the engine."""
+    """Sends calls to one engine. It owns the supervisor: closing the provider ends the engine. With `pooled`, which has
+    the same supervisor, the engine is loaded when a call comes, and may be unloaded between two calls."""
 
-    def __init__(self, supervisor: EngineSupervisor) -> None:
+    def __init__(self, supervisor: EngineSupervisor, pooled: PooledEngine | None = None) -> None:
         self._engine = supervisor
+        self._pooled = pooled
         self._idle: list[Exchange] = []  # open connections between two requests: connecting costs more than asking
 
     async def stream(self, call: ProviderCall) -> AsyncIterator[ProviderEvent]:
@@ -36,13 +41,15 @@ class LlamaCppProvider:
         400 and the OpenAI error body as `answer`."""
         if not call.permit.covers(call.target, hashlib.sha256(call.body).digest()):
             raise ProviderError(Code.EGRESS_REFUSED, "The request was not cleared for this target.", retryable=False)
-        if self._engine.state is not EngineState.READY:
-            raise self._unavailable(_SENTENCES[self._engine.state])
-        exchange = await self._connect()
+        waited = await self._admit(call)
+        exchange: Exchange | None = None
         complete = False
         try:
-            self._send(exchange, call)
-            timeout = call.timeouts.first_event
+            if self._engine.state is not EngineState.READY:
+                raise self._unavailable(_SENTENCES[self._engine.state])
+            exchange = await self._connect()
+            self._send(exchange, call, waited)
+            timeout = call.timeouts.first_event - waited
             while True:
                 frame = await self._next(exchange, timeout)
                 timeout = call.timeouts.idle
@@ -58,18 +65,40 @@ class LlamaCppProvider:
                     raise _refusal(frame)
                 return
         finally:
-            if complete and exchange.free and len(self._idle) < _MAX_IDLE:
-                self._idle.append(exchange)
-            else:
-                exchange.close()  # which cancels what is still being decoded
+            if exchange is not None:
+                self._put_back(exchange, complete=complete)
+            if self._pooled is not None:
+                self._pooled.release()
+
+    async def _admit(self, call: ProviderCall) -> float:
+        """Wait until the model is loaded, and keep it so until `release`. Gives the seconds that it took."""
+        if self._pooled is None:
+            return 0.0
+        try:
+            return await self._pooled.admit(call.first_token, call.timeouts.first_event)
+        except TooLate as late:
+            wait = min(late.seconds, _LONGEST_HINT)
+            public = "The local model is not loaded, and would not be in time."
+            raise ProviderError(Code.OVERLOADED, public, detail="too_late", retry_after=wait, sent=False) from None
+        except NotLoaded as error:
+            raise self._unavailable(_SENTENCES[EngineState.UNLOADED], str(error)) from None
+        except TimeoutError:
+            public = "The local model was not loaded in time: others have the memory, or it takes too long."
+            raise ProviderError(Code.TARGET_TIMEOUT, public, sent=False) from None
+
+    def _put_back(self, exchange: Exchange, *, complete: bool) -> None:
+        if complete and exchange.free and len(self._idle) < _MAX_IDLE:
+            self._idle.append(exchange)
+        else:
+            exchange.close()  # which cancels what is still being decoded
 
     async def ready(self) -> bool:
-        return self._engine.state is EngineState.READY
+        return self._engine.state is EngineState.READY if self._pooled is None else not self._pooled.problem
 
     async def stats(self, prompt_tokens: int | None = None) -> dict[str, Any]:
         """State, restarts, queue depth, measured speeds and the predicted time to first token of a prompt of that
         length, for the router and the operator."""
-        return await self._engine.stats(prompt_tokens=prompt_tokens)
+        return await (self._pooled or self._engine).stats(prompt_tokens=prompt_tokens)
 
     async def aclose(self) -> None:
         while self._idle:
@@ -91,8 +120,9 @@ class LlamaCppProvider:
             raise self._unavailable("The local model cannot be reached.", str(error)) from error
 
     @staticmethod
-    def _send(exchange: Exchange, call: ProviderCall) -> None:
-        terms = orjson.dumps({"tenant": call.tenant, "first_token": call.first_token})
+    def _send(exchange: Exchange, call: ProviderCall, waited: float) -> None:
+        first_token = None if call.first_token is None else max(call.first_token - waited, 0.0)
+        terms = orjson.dumps({"tenant": call.tenant, "first_token": first_token})
         try:
             exchange.send(Kind.TERMS, terms)
             exchange.send(Kind.CHAT, call.body)

@@ -34,13 +34,15 @@ _UNANSWERED_PINGS = 3
 
 
 class EngineState(StrEnum):
-    """STARTING loads the model; BACKOFF waits before another try; FAILED cannot be mended by trying again."""
+    """STARTING loads the model; BACKOFF waits before another try; FAILED cannot be mended by trying again. UNLOADED is
+    said of engines of a pool that are loaded when they are asked."""
 
     STARTING = "starting"
     READY = "ready"
     BACKOFF = "backoff"
     FAILED = "failed"
     STOPPED = "stopped"
+    UNLOADED = "unloaded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ class _Hopeless(_Down):
 
 
 class EngineSupervisor:
-    """One engine process. `await start()` first, `await aclose()` last."""
+    """One engine process. `await start()` first, `await aclose()` last; then it may be started again."""
 
     def __init__(self, config: EngineConfig, on_change: Callable[[EngineState], None] | None = None) -> None:
         self.config = config
@@ -143,16 +145,21 @@ class EngineSupervisor:
         """
         check_model_file(self.config.model)
         self._folder = _private_folder()
+        self._settled.clear()
         self._set(EngineState.STARTING)
         self._keeper = asyncio.create_task(self._keep(), name=f"engine {self.config.name}")
         if not wait:
             return
-        await self._settled.wait()
+        await self.settled()
         if self._state is not EngineState.READY:
             failure = self.failure
             await self.aclose()
             model = f"{self.config.name!r} ({self.config.model})"
             raise ConfigurationError(f"the local model {model} does not start: {failure}")
+
+    async def settled(self) -> None:
+        """Return when the first start has succeeded or failed, or was broken off by `aclose`."""
+        await self._settled.wait()
 
     async def aclose(self) -> None:
         """End the engine and remove its socket. Closing twice is fine."""

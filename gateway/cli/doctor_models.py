@@ -27,7 +27,10 @@ def model_checks(
     granted = granted_bytes()
     adapters = f" with {len(backend.lora)} LoRA adapter{'s' * (len(backend.lora) > 1)}" if backend.lora else ""
     detail = f"{which} ({kind}, {_mib(info.file_bytes)}){adapters}, {price}; needs about {_mib(needed)} of memory"
-    if needed > granted:
+    budget = settings.local_models.memory
+    if budget is not None and needed > budget:
+        yield failed(name, f"{detail}, local_models.memory is {_mib(budget)}: it can never be loaded")
+    elif needed > granted:
         # With layers on a GPU, part of it is elsewhere: llama.cpp alone knows how much.
         found = warning if backend.gpu_layers else failed
         yield found(name, f"{detail}, {_mib(granted)} are granted: take fewer context_tokens or a smaller quantisation")
@@ -52,11 +55,22 @@ def memory_checks(settings: Settings) -> Iterator[Check]:
             except (ConfigurationError, OSError):
                 continue  # the check of the target says so
             needed.append(found.memory)
-    if len(needed) < 2:
-        return  # of one model, the check of its target has said it
-    granted = granted_bytes()
-    detail = f"{len(needed)} local models need about {_mib(sum(needed))}, {_mib(granted)} are granted"
-    yield ok("local models", detail) if sum(needed) <= granted else warning("local models", detail)
+    granted, budget = granted_bytes(), settings.local_models.memory
+    several = f"{len(needed)} local models need about {_mib(sum(needed))}"
+    if budget is not None:
+        detail = f"{several}, local_models.memory is {_mib(budget)}, {_mib(granted)} are granted"
+        if budget > granted:
+            yield warning("local models", f"{detail}: the budget is more than there is")
+        elif sum(needed) > budget:
+            yield ok("local models", f"{detail}: they are not all loaded at a time")
+        else:
+            yield ok("local models", detail)
+    elif len(needed) > 1:  # of one model, the check of its target has said it
+        detail = f"{several}, {_mib(granted)} are granted"
+        if sum(needed) <= granted:
+            yield ok("local models", detail)
+        else:
+            yield warning("local models", f"{detail}: local_models.memory would load them in turn")
 
 
 def _mib(number: int) -> str:

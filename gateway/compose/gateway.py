@@ -90,12 +90,15 @@ class Experience:
     # The target is up but refuses this request: no sign of trouble.
     _HEALTHY = frozenset({Code.TARGET_REFUSED, Code.OVERLOADED, Code.EGRESS_REFUSED, Code.REQUEST_TOO_LARGE})
 
-    def __init__(self, latency: LatencyBook, breaker: Breaker) -> None:
+    def __init__(self, latency: LatencyBook, breaker: Breaker, served_for: Callable[[str], float]) -> None:
+        """`served_for` says for how many seconds a target can have worked on a request at most."""
         self._latency = latency
         self._breaker = breaker
+        self._served_for = served_for
 
     def answered(self, target: str, seconds: float) -> None:
-        self._latency.observe(target, seconds)
+        """That a local model was loaded for a request says nothing of the next: the load does not count."""
+        self._latency.observe(target, min(seconds, self._served_for(target)))
         self._breaker.succeeded(target)
 
     def failed(self, target: str, error: ProviderError) -> None:
@@ -295,7 +298,7 @@ def _pipeline(
         purse,
         Pseudonymiser(derive(stores.secret, "pseudonyms")),
         recorder,
-        Experience(latency, breaker),
+        Experience(latency, breaker, backends.served_for),
         clock,
         Tries({target.id: _timeouts(target.timeouts) for target in settings.targets}, output_limit_fields(settings)),
     )

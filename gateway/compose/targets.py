@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 from adapters.llama_cpp.download import hash_file
 from adapters.llama_cpp.files import resolve
-from adapters.llama_cpp.needs import needs
+from adapters.llama_cpp.needs import Needs, needs
+from adapters.llama_cpp.pool import EnginePool, PooledEngine
 from adapters.llama_cpp.provider import LlamaCppProvider
-from adapters.llama_cpp.shelf import locate
-from adapters.llama_cpp.supervisor import EngineConfig, EngineSupervisor
+from adapters.llama_cpp.shelf import Located, locate
+from adapters.llama_cpp.supervisor import EngineConfig
 from adapters.openai_compatible import OpenAICompatible, OpenAICompatibleConfig
 from adapters.scripted_cloud import ScriptedCloud
 from gateway.dialects.openai_chat import LIMIT_FIELDS, LimitField
@@ -22,27 +25,34 @@ from gateway.settings import LlamaCppSettings, OpenAISettings, Settings, TargetS
 
 
 class Backends:
-    """Every provider, opened; closed by the stack. `engines` are the supervisors of local engines by target id;
+    """Every provider, opened; closed by the stack. `engines` are the local engines by target id;
     `versions` says which version of a registered model (``name@number``) such an engine has, with its SHA-256, and
     `adapters` which LoRA adapters, each with the name of its file and its SHA-256;
     `scripted` is the scripted cloud that stands in for targets without a key, if there are any."""
 
     def __init__(self) -> None:
         self.providers: dict[str, Provider] = {}
-        self.engines: dict[str, EngineSupervisor] = {}
+        self.engines: dict[str, PooledEngine] = {}
         self.versions: dict[str, tuple[str, str]] = {}
         self.adapters: dict[str, list[tuple[str, str]]] = {}
         self.scripted: ScriptedCloud | None = None
 
     async def open(self, settings: Settings, stack: AsyncExitStack) -> None:
         """Raises `ConfigurationError` naming the target at fault."""
+        pool = EnginePool(settings.local_models.memory, settings.local_models.patience)
         for target in settings.targets:
             if isinstance(target.backend, LlamaCppSettings):
-                provider: Provider = await self._local(settings, target, target.backend)
+                provider: Provider = await self._local(settings, target, target.backend, pool)
             else:
                 provider = await self._openai(settings, target, target.backend, stack)
             self.providers[target.id] = provider
             stack.push_async_callback(provider.aclose)
+        stack.push_async_callback(pool.aclose)
+        await pool.start()  # large models load while the gateway already serves; /readyz tells
+
+    def served_for(self, target: str) -> float:
+        """Seconds for which a target can have worked on a request at most: since its model was loaded."""
+        return self.engines[target].served_for() if target in self.engines else math.inf
 
     def note(self, event: Callable[..., None]) -> None:
         """Say which models and adapters are in use; `event` is that of `gateway.pipeline.recorder.Recorder`."""
@@ -52,38 +62,28 @@ class Backends:
             for file, sha256 in adapters:
                 event("adapter in use", detail=f"sha256:{sha256}", target=target, model=file)
 
-    async def _local(self, settings: Settings, target: TargetSettings, backend: LlamaCppSettings) -> Provider:
+    async def _local(
+        self, settings: Settings, target: TargetSettings, backend: LlamaCppSettings, pool: EnginePool
+    ) -> Provider:
         try:
             located = await asyncio.to_thread(locate, backend, settings.model_registry)
             path = await asyncio.to_thread(resolve, located.file, settings.model_cache)
-            needed = await asyncio.to_thread(
-                needs, path, target.context_tokens, backend.kv_type, backend.lora, settings.model_cache
-            )
+
+            def check() -> Needs:
+                resolve(located.file, settings.model_cache, download=False)
+                return needs(path, target.context_tokens, backend.kv_type, backend.lora, settings.model_cache)
+
+            needed = await asyncio.to_thread(check)
             self.adapters[target.id] = [
                 (lora.path.name, await asyncio.to_thread(hash_file, lora.path)) for lora in needed.loras
             ]
+            engine = pool.add(_config(target, backend, located, path, needed), needed.memory, check)
         except ConfigurationError as error:
             raise ConfigurationError(f"{settings.file}: the target {target.id!r}: {error}") from error
         if located.version:
             self.versions[target.id] = (located.version, located.file.sha256 or "")
-        config = EngineConfig(
-            name=located.version or target.model,
-            model=path,
-            context_tokens=target.context_tokens,
-            threads=backend.threads,
-            gpu_layers=backend.gpu_layers,
-            parallel=backend.parallel,
-            queue=backend.queue,
-            batch_tokens=backend.batch_tokens,
-            flash_attention=backend.flash_attention,
-            kv_type=backend.kv_type,
-            loras=needed.loras,
-            share_prefixes=backend.share_prefixes,
-        )
-        engine = EngineSupervisor(config)
-        await engine.start(wait=False)  # a large model loads while the gateway already serves; /readyz tells
         self.engines[target.id] = engine
-        return LlamaCppProvider(engine)
+        return LlamaCppProvider(engine.supervisor, engine)
 
     async def _openai(
         self, settings: Settings, target: TargetSettings, backend: OpenAISettings, stack: AsyncExitStack
@@ -110,6 +110,25 @@ class Backends:
             max_connections=backend.max_connections,
         )
         return OpenAICompatible(config)
+
+
+def _config(
+    target: TargetSettings, backend: LlamaCppSettings, located: Located, path: Path, needed: Needs
+) -> EngineConfig:
+    return EngineConfig(
+        name=located.version or target.model,
+        model=path,
+        context_tokens=target.context_tokens,
+        threads=backend.threads,
+        gpu_layers=backend.gpu_layers,
+        parallel=backend.parallel,
+        queue=backend.queue,
+        batch_tokens=backend.batch_tokens,
+        flash_attention=backend.flash_attention,
+        kv_type=backend.kv_type,
+        loras=needed.loras,
+        share_prefixes=backend.share_prefixes,
+    )
 
 
 def output_limit_fields(settings: Settings) -> Mapping[str, LimitField]:

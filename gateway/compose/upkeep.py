@@ -11,7 +11,7 @@ from types import TracebackType
 
 import anyio
 
-from adapters.llama_cpp.supervisor import EngineState, EngineSupervisor
+from adapters.llama_cpp.pool import PooledEngine
 from gateway.compose.policies import PolicyJournal
 from gateway.domain.decision import Gate, PolicyId
 from gateway.domain.errors import ConfigurationError
@@ -45,7 +45,7 @@ class Upkeep:
         probe: SelfProbe,
         recorder: Recorder,
         metrics: Metrics,
-        engines: Mapping[str, EngineSupervisor],
+        engines: Mapping[str, PooledEngine],
     ) -> None:
         self._settings = settings
         self._policies = policies
@@ -55,7 +55,7 @@ class Upkeep:
         self._engines = engines
         self._journal = PolicyJournal(recorder.event)
         self._probe_problem = ""
-        self._restarts = dict.fromkeys(engines, 0)
+        self._counted = dict.fromkeys(engines, (0, 0, 0))
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Upkeep:
@@ -85,14 +85,13 @@ class Upkeep:
         if self._probe_problem:
             found["self_probe"] = self._probe_problem
         for target, engine in self._engines.items():
-            if engine.state is not EngineState.READY:
-                found[f"target {target}"] = f"the engine is {engine.state.value}"
+            if engine.problem:
+                found[f"target {target}"] = engine.problem
         return found
 
     async def engines_settled(self) -> None:
-        """Return when every engine is ready or has failed for good."""
-        waiting = (EngineState.STARTING, EngineState.BACKOFF)
-        while any(engine.state in waiting for engine in self._engines.values()):  # noqa: ASYNC110 (no event there)
+        """Return when every engine that is loaded at the start is ready or has failed for good."""
+        while any(engine.settling for engine in self._engines.values()):  # noqa: ASYNC110 (no event there)
             await anyio.sleep(0.1)
 
     async def _lasting(self, work: Callable[[], Awaitable[None]], name: str) -> None:
@@ -158,12 +157,12 @@ class Upkeep:
     async def _watch_engines(self) -> None:
         while True:
             for target, engine in self._engines.items():
-                up = engine.state is EngineState.READY
-                stats = await engine.stats() if up else {}
-                self._metrics.engine(target, up=up, figures=stats)
-                for _ in range(engine.restarts - self._restarts[target]):
-                    self._metrics.engine_restarted(target)
-                self._restarts[target] = engine.restarts
+                stats = await engine.stats() if engine.loaded else {}
+                self._metrics.engine(target, up=not engine.problem, loaded=engine.loaded, figures=stats)
+                counts = (engine.restarts, engine.loads, engine.unloads)
+                since = [now - before for now, before in zip(counts, self._counted[target], strict=True)]
+                self._metrics.engine_events(target, *since, load_seconds=engine.load_seconds)
+                self._counted[target] = counts
             await anyio.sleep(_ENGINES_EVERY)
 
 

@@ -19,6 +19,8 @@ _KINDS |= {"number": "a number", "boolean": "true or false", "nothing": "nothing
 _MONEY = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?USD")
 _SECONDS = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?) ?(ms|s|m|h)")
 _UNITS = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600)}
+_SIZE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?) ?(KiB|MiB|GiB|TiB)")
+_SIZES = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,63}")
 
@@ -183,6 +185,14 @@ class Node:
             return float(amount)
         self.fail(f"expected a duration such as '500ms', '2s' or '5m', got {self._shown()}")
         return 1.0
+
+    def size(self) -> int:
+        """An amount of memory such as ``512 MiB`` or ``1.5 GiB``, in bytes; never zero."""
+        match = _SIZE.fullmatch(str(self._value)) if self.kind == "text" else None
+        if match and (amount := int(Decimal(match[1]) * _SIZES[match[2]])):
+            return amount
+        self.fail(f"expected an amount of memory such as '512 MiB' or '8 GiB', got {self._shown()}")
+        return 1
 
     def date(self) -> date:
         """A day such as ``2026-12-31``."""

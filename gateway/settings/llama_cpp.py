@@ -1,4 +1,4 @@
-"""The settings of ``adapter: llama_cpp``: a model file that the gateway runs itself."""
+"""The settings of ``adapter: llama_cpp``, a model file that the gateway runs itself, and of all such models."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gateway.documents import Node
-from gateway.settings.values import LlamaCppSettings, LoraSettings
+from gateway.settings.values import LlamaCppSettings, LocalModelSettings, LoraSettings
 
 LLAMA_CPP = (
     *("file", "sha256", "hub", "threads", "gpu_layers", "parallel", "queue"),
@@ -59,6 +59,16 @@ def read_llama_cpp(node: Node, found: Mapping[str, Node], base: Path, default_hu
         lora=tuple(_lora(item, base) for item in found["lora"].sequence()) if "lora" in found else (),
         share_prefixes=found["share_prefixes"].boolean() if "share_prefixes" in found else False,
         registered=model if registered else None,
+    )
+
+
+def read_local_models(node: Node) -> LocalModelSettings:
+    """What the local models have together."""
+    found = node.mapping(("memory", "patience"), ("memory",))
+    default = LocalModelSettings()
+    return LocalModelSettings(
+        memory=found["memory"].size(),
+        patience=found["patience"].seconds() if "patience" in found else default.patience,
     )
 
 

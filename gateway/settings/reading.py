@@ -16,7 +16,7 @@ from gateway.domain.target import Route, Zone
 from gateway.settings.channels import read_channels
 from gateway.settings.company import CompanyFile, read_company_file
 from gateway.settings.labels import read_labels
-from gateway.settings.llama_cpp import LLAMA_CPP, read_llama_cpp
+from gateway.settings.llama_cpp import LLAMA_CPP, read_llama_cpp, read_local_models
 from gateway.settings.ner import NerSettings, chosen_engine
 from gateway.settings.recognizers import DEFAULT_COUNTRIES, RegistrySettings, chosen_countries, chosen_names
 from gateway.settings.shares import read_shares
@@ -26,6 +26,7 @@ from gateway.settings.values import (
     ConversationSettings,
     InspectionSettings,
     KnownNames,
+    LocalModelSettings,
     OpenAISettings,
     ServerSettings,
     Settings,
@@ -46,6 +47,7 @@ _ROOT = (
     "conversations",
     "notify",
     "known",
+    "local_models",
     "scripted_cloud",
     "targets",
     "models",
@@ -132,6 +134,9 @@ class _Reader:
             channels=read_channels(fields["notify"], self._required_variable) if "notify" in fields else (),
             known=_known(fields.get("known")),
             policy_signatures=read_signatures(fields["policy_signatures"]) if "policy_signatures" in fields else None,
+            local_models=(
+                read_local_models(fields["local_models"]) if "local_models" in fields else LocalModelSettings()
+            ),
         )
 
     def _server(self, node: Node | None) -> ServerSettings:

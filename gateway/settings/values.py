@@ -161,6 +161,15 @@ class LlamaCppSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class LocalModelSettings:
+    """What the local models have together. `memory` is their budget in bytes, None for none; a request waits `patience`
+    seconds for others before busy models have to make room for its own."""
+
+    memory: int | None = None
+    patience: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
 class TimeoutSettings:
     """Seconds, as in `gateway.domain.call.Timeouts`."""
 
@@ -228,6 +237,7 @@ class Settings:
     channels: tuple[ChannelSettings, ...] = ()
     known: KnownNames = field(default_factory=KnownNames)
     policy_signatures: PolicySignatures | None = None
+    local_models: LocalModelSettings = field(default_factory=LocalModelSettings)
 
     @property
     def model_cache(self) -> Path:

@@ -56,6 +56,8 @@ COUNTERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "spans_dropped_total": ("Spans that a sink did not get.", ("sink",)),
     "policy_reload_failures_total": ("Changed policy files that were refused.", ()),
     "engine_restarts_total": ("Restarts of a local engine.", ("target",)),
+    "engine_loads_total": ("Loads of a local model into memory.", ("target",)),
+    "engine_unloads_total": ("Times that a local model made room for another.", ("target",)),
     "conversations_total": (
         "Requests that name a conversation, by what was known of it, and what became of its level.",
         ("outcome",),
@@ -67,7 +69,9 @@ GAUGES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "audit_queue": ("Audit records waiting to be written.", ()),
     "selfprobe_ok": ("1 when the last self-probe was kept inside, otherwise 0.", ()),
     "policy_info": ("Always 1; its labels name the policy in force.", ("hash", "version")),
-    "engine_up": ("1 when a local engine can take requests, otherwise 0.", ("target",)),
+    "engine_up": ("1 when a local engine can take requests, if need be after a load, otherwise 0.", ("target",)),
+    "engine_loaded": ("1 while a local model is in memory and ready, otherwise 0.", ("target",)),
+    "engine_load_seconds": ("Seconds that the last load of a local model took.", ("target",)),
     "engine_queue": ("Requests waiting in a local engine.", ("target",)),
     "engine_running": ("Requests that have a place in a local engine.", ("target",)),
     "engine_prompt_speed": ("Prompt tokens that a local engine reads per second.", ("target",)),
@@ -266,17 +270,21 @@ class Metrics:
     def policy_reload_failed(self) -> None:
         self._counters["policy_reload_failures_total"].of().inc()
 
-    def engine(self, target: str, *, up: bool, figures: Mapping[str, Any]) -> None:
-        """The present state of a local engine and its live figures, empty while it is down."""
+    def engine(self, target: str, *, up: bool, loaded: bool, figures: Mapping[str, Any]) -> None:
+        """The present state of a local engine and its live figures, empty while it is not loaded."""
         self._gauges["engine_up"].of(target).set(up)
+        self._gauges["engine_loaded"].of(target).set(loaded)
         self._gauges["engine_queue"].of(target).set(figures.get("waiting", 0))
         self._gauges["engine_running"].of(target).set(figures.get("running", 0))
         self._gauges["engine_prompt_speed"].of(target).set(figures.get("prompt_speed", 0.0))
         self._gauges["engine_decode_speed"].of(target).set(figures.get("total_speed", 0.0))
         self._gauges["engine_prefix_hit_ratio"].of(target).set(figures.get("prefix_hit_rate", 0.0))
 
-    def engine_restarted(self, target: str) -> None:
-        self._counters["engine_restarts_total"].of(target).inc()
+    def engine_events(self, target: str, restarts: int, loads: int, unloads: int, *, load_seconds: float) -> None:
+        """What has happened to a local engine since the last time, and how long its last load took."""
+        for name, count in (("restarts", restarts), ("loads", loads), ("unloads", unloads)):
+            self._counters[f"engine_{name}_total"].of(target).inc(count)
+        self._gauges["engine_load_seconds"].of(target).set(load_seconds)
 
     def conversation(self, outcome: str) -> None:
         """Fits `gateway.pipeline.conversation.Keeper(count=…)`."""

@@ -249,6 +249,25 @@ def test_a_model_that_does_not_fit(setup: Setup, monkeypatch: pytest.MonkeyPatch
     assert (found["target local"][0], found["target second"][0], found["local models"][0]) == ("ok", "ok", "warning")
 
 
+def test_a_budget_of_memory(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Models that are loaded in turn are well; one that never fits is a failure, and a budget above what is granted a
+    warning."""
+    setup.targets.append(local_target("second"))
+    for memory, granted, target, together, words in (
+        ("200 MiB", 4 << 30, "ok", "ok", "they are not all loaded at a time"),
+        ("1 GiB", 4 << 30, "ok", "ok", "local_models.memory is 1,024 MiB"),
+        ("64 MiB", 4 << 30, "failed", "ok", "not all loaded"),
+        ("8 GiB", 4 << 30, "ok", "warning", "the budget is more than there is"),
+    ):
+        setup.extra = f"local_models: {{memory: {memory}}}"
+        monkeypatch.setattr("gateway.cli.doctor_models.granted_bytes", lambda granted=granted: granted)
+        found = checks(setup)
+        assert (found["target local"][0], found["local models"][0]) == (target, together), memory
+        assert words in found["local models"][1]
+    setup.extra = "local_models: {memory: 64 MiB}"
+    assert "it can never be loaded" in checks(setup)["target second"][1]
+
+
 def test_adapters_and_the_form_of_keys_and_values(setup: Setup, tmp_path: Path) -> None:
     """The estimate knows both; an adapter that is not there, or for another architecture, is a failure."""
     plain = checks(setup)["target local"][1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import signal
 from collections.abc import Awaitable, Callable
@@ -155,12 +156,73 @@ async def test_readiness_follows_the_engine(tmp_path: Path, monkeypatch: pytest.
     assert not [record for record in records(tmp_path / "state") if record.target == "cloud"]
 
 
+def _two_locals(folder: Path, memory: str) -> Setup:
+    """Two targets, of which each needs about 129 MiB, behind model names of their own."""
+    setup = _local(folder)
+    setup.targets = [setup.targets[1], setup.targets[1].replace("id: local", "id: second")]
+    setup.models = {"auto": "{targets: [local]}", "other": "{targets: [second]}"}
+    setup.extra = f"local_models: {{memory: {memory}}}"
+    return setup
+
+
+@pytest.mark.anyio
+async def test_two_models_with_memory_for_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gateway is ready when the first is loaded, both answer in turn, and the metrics tell which one is in memory
+    and how often that changed."""
+    async with gateway_here(_two_locals(tmp_path, "200 MiB"), monkeypatch) as here:
+        await here.opened.upkeep.engines_settled()
+        assert (await here.client.get("/readyz")).status_code == 200
+        for model, target in (("auto", "local"), ("other", "second"), ("auto", "local")):
+            answer = await _ask(here, "Hello", model)
+            assert (answer.status_code, answer.headers["x-bailiwick-target"]) == (200, target)
+        assert (await here.client.get("/readyz")).status_code == 200
+
+        async def told() -> bool:
+            lines = (await here.client.get("/metrics")).text.splitlines()
+            wanted = {
+                'bailiwick_engine_loaded{target="local"} 1.0',
+                'bailiwick_engine_loaded{target="second"} 0.0',
+                'bailiwick_engine_up{target="second"} 1.0',
+                'bailiwick_engine_loads_total{target="local"} 2.0',
+                'bailiwick_engine_loads_total{target="second"} 1.0',
+                'bailiwick_engine_unloads_total{target="local"} 1.0',
+                'bailiwick_engine_unloads_total{target="second"} 1.0',
+            }
+            return wanted <= set(lines)
+
+        await _until(told)
+
+
+@pytest.mark.anyio
+async def test_a_model_that_never_fits_stops_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message names the target, what it needs and what there is."""
+    with pytest.raises(ConfigurationError, match=r"target 'local': it needs about 129 MiB.*grants 64 MiB"):
+        async with gateway_here(_two_locals(tmp_path, "64 MiB"), monkeypatch):
+            raise AssertionError("it opened")
+
+
+@pytest.mark.anyio
+async def test_a_pinned_file_is_compared_before_each_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that leaves memory and comes back is still the one that the log said was in use; else it is refused."""
+    setup = _two_locals(tmp_path, "200 MiB")
+    pinned = write_tiny_gguf(tmp_path / "pinned.gguf")
+    digest = hashlib.sha256(pinned.read_bytes()).hexdigest()
+    setup.targets[1] = setup.targets[1].replace("tiny.gguf", f"pinned.gguf\n    sha256: {digest}")
+    async with gateway_here(setup, monkeypatch) as here:
+        assert (await _ask(here, "Hello", "other")).status_code == 200
+        assert (await _ask(here, "Hello")).status_code == 200
+        write_tiny_gguf(pinned, context_tokens=300)
+        assert (await _ask(here, "Hello", "other")).status_code == 503
+        told = (await here.client.get("/readyz")).json()
+        assert told["problems"] == {"target second": "the engine could not be loaded"}
+
+
 async def _not(condition: Callable[[], Awaitable[bool]]) -> bool:
     return not await condition()
 
 
-async def _ask(here: GatewayHere, text: str) -> httpx.Response:
-    body = {"model": "auto", "max_tokens": 2, "messages": [{"role": "user", "content": text}]}
+async def _ask(here: GatewayHere, text: str, model: str = "auto") -> httpx.Response:
+    body = {"model": model, "max_tokens": 2, "messages": [{"role": "user", "content": text}]}
     return await here.client.post("/v1/chat/completions", json=body)
 
 
@@ -181,7 +243,7 @@ def test_what_is_no_sign_of_trouble() -> None:
     """A target that refuses a request is up: only failures of its own open its breaker."""
     now = 0.0
     breaker = Breaker(lambda: now, threshold=1)
-    experience = Experience(LatencyBook(), breaker)
+    experience = Experience(LatencyBook(), breaker, lambda target: math.inf)
     for code in (Code.TARGET_REFUSED, Code.OVERLOADED, Code.REQUEST_TOO_LARGE, Code.EGRESS_REFUSED):
         experience.failed("a", ProviderError(code, "x"))
     assert breaker.waiting("a") == 0
@@ -189,3 +251,11 @@ def test_what_is_no_sign_of_trouble() -> None:
     assert breaker.waiting("a") > 0
     experience.answered("a", 0.1)
     assert breaker.waiting("a") == 0
+
+
+def test_a_load_is_no_latency() -> None:
+    """A model that was loaded two seconds ago cannot have worked on a request for longer: no more is learnt of it."""
+    latency = LatencyBook()
+    experience = Experience(latency, Breaker(lambda: 0.0), lambda target: 2.0)
+    experience.answered("a", 30.0)
+    assert latency.expected("a", None) == 2.0

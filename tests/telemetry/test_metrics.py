@@ -105,8 +105,8 @@ def test_the_states_of_the_gateway_are_shown() -> None:
     figures.policy_loaded(PolicyId("acme", 7, "b" * 64))
     figures.policy_reload_failed()
     live = {"waiting": 3, "running": 2, "prompt_speed": 90.0, "total_speed": 40.0, "prefix_hit_rate": 0.5}
-    figures.engine("local-small", up=True, figures=live)
-    figures.engine_restarted("local-small")
+    figures.engine("local-small", up=True, loaded=True, figures=live)
+    figures.engine_events("local-small", 1, 2, 3, load_seconds=1.5)
     figures.spans_dropped("otlp", 12)
     assert value(figures, "in_flight") == 1
     assert value(figures, "audit_queue") == 7
@@ -120,7 +120,12 @@ def test_the_states_of_the_gateway_are_shown() -> None:
     assert value(figures, "engine_up", target="local-small") == 1
     names = ("queue", "running", "prompt_speed", "decode_speed", "prefix_hit_ratio")
     assert [value(figures, f"engine_{name}", target="local-small") for name in names] == list(live.values())
-    assert value(figures, "engine_restarts_total", target="local-small") == 1
+    counted = [
+        value(figures, f"engine_{name}_total", target="local-small") for name in ("restarts", "loads", "unloads")
+    ]
+    assert counted == [1, 2, 3]
+    assert value(figures, "engine_loaded", target="local-small") == 1
+    assert value(figures, "engine_load_seconds", target="local-small") == 1.5
     assert value(figures, "spans_dropped_total", sink="otlp") == 12
 
 

@@ -1,0 +1,397 @@
+"""Several models in one gateway, within a budget of memory: who is loaded, who has to leave, and who waits.
+
+Everything is decided in the event loop between two awaits, by `EnginePool._arrange`. Without a budget all engines are
+loaded at the start and stay.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable
+from enum import Enum, auto
+from typing import Any
+
+from adapters.llama_cpp.supervisor import EngineConfig, EngineState, EngineSupervisor
+from gateway.domain.errors import ConfigurationError
+
+_log = logging.getLogger(__name__)
+_MIB = 1 << 20
+
+
+class TooLate(Exception):
+    """The model would not be loaded in the time that the request has; `seconds` is when it is, infinite for unknown."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__("the model would be loaded too late")
+        self.seconds = seconds
+
+
+class NotLoaded(Exception):
+    """The model could not be loaded, or the gateway is closing. `str()` says why, without content."""
+
+
+class _Place(Enum):
+    """OUT: no process. LOADING: until it first is ready or has failed. IN: has its memory, though it may be restarting.
+    LEAVING: its process is being ended."""
+
+    OUT = auto()
+    LOADING = auto()
+    IN = auto()
+    LEAVING = auto()
+
+
+class PooledEngine:
+    """One engine of a pool: its supervisor, and whether it is loaded. `needed` are bytes; `loads` and `unloads` count;
+    `load_seconds` is how long the last load took, 0 before the first."""
+
+    def __init__(self, pool: EnginePool, config: EngineConfig, needed: int, check: Callable[[], object]) -> None:
+        self.supervisor = EngineSupervisor(config, self._changed)
+        self.needed = needed
+        self.check = check
+        self.loads = self.unloads = 0
+        self.load_seconds = 0.0
+        self._pool = pool
+        self._ready_at = 0.0
+        # What follows belongs to the pool.
+        self.place = _Place.OUT
+        self.running = 0
+        self.used_at = self.began = self.asked_at = 0.0
+        self.waiters: deque[asyncio.Future[None]] = deque()
+        self.yields = False  # takes no new requests: somebody has waited long for its memory
+        self.warming = False  # wanted by a request that went elsewhere, and so not at the cost of others
+        self.at_start = False
+        self.failure = ""
+
+    # ---- for the provider
+
+    async def admit(self, first_token: float | None, timeout: float) -> float:
+        """A place for one request, to be given back by `release`, as soon as the model is loaded. Gives the seconds
+        that it waited. It waits at most `timeout`, and not at all when the model is unlikely to be loaded within
+        `first_token` seconds.
+
+        Raises `TooLate`, `NotLoaded` or `TimeoutError`.
+        """
+        if self.takes:
+            self.running += 1
+            return 0.0
+        wait = self._pool.wait_seconds(self)
+        if first_token is not None and wait > first_token:
+            self._pool.warm(self)
+            raise TooLate(wait)
+        started = time.monotonic()
+        within = timeout if first_token is None else min(timeout, first_token)
+        try:
+            async with asyncio.timeout(within):
+                await self._pool.load(self)
+        except TimeoutError:
+            if within < timeout:
+                raise TooLate(self._pool.wait_seconds(self)) from None
+            raise
+        return time.monotonic() - started
+
+    def release(self) -> None:
+        """The request is over."""
+        self.running -= 1
+        self.used_at = time.monotonic()
+        self._pool.changed()
+
+    # ---- for the operator
+
+    @property
+    def takes(self) -> bool:
+        """Does it take a request at once?"""
+        return self.place is _Place.IN and not self.yields
+
+    @property
+    def loaded(self) -> bool:
+        return self.place is _Place.IN and self.supervisor.state is EngineState.READY
+
+    @property
+    def state(self) -> EngineState:
+        out = self.place in (_Place.OUT, _Place.LEAVING)
+        return EngineState.UNLOADED if out else self.supervisor.state
+
+    @property
+    def restarts(self) -> int:
+        return self.supervisor.restarts
+
+    @property
+    def settling(self) -> bool:
+        """Is it on its way to be ready, or to fail?"""
+        if self.place is _Place.IN:
+            return self.supervisor.state in (EngineState.STARTING, EngineState.BACKOFF)
+        return self.place is _Place.LOADING
+
+    @property
+    def problem(self) -> str:
+        """Why it cannot take requests; empty where it can, also after a load when it is asked."""
+        if self.place is _Place.IN and self.supervisor.state is not EngineState.READY:
+            return f"the engine is {self.supervisor.state.value}"
+        if self.place is _Place.LOADING and self.at_start:
+            return "the engine is starting"
+        if self.place is _Place.OUT and self.failure:
+            return "the engine could not be loaded"
+        return ""
+
+    def served_for(self) -> float:
+        """Seconds since the model was last loaded: no answer has been under way for longer, its load apart."""
+        return time.monotonic() - self._ready_at if self.loads else float("inf")
+
+    async def stats(self, timeout: float = 5.0, prompt_tokens: int | None = None) -> dict[str, Any]:
+        """As `EngineSupervisor.stats`, with what the pool knows; the predicted time to first token counts a load."""
+        figures = await self.supervisor.stats(timeout, prompt_tokens)
+        wait = 0.0 if self.takes else self._pool.wait_seconds(self)
+        if figures.get("first_token_seconds") is not None:
+            figures["first_token_seconds"] += wait
+        figures |= {"state": self.state.value, "loads": self.loads, "unloads": self.unloads}
+        return figures | {"load_seconds": self.load_seconds, "wait_seconds": wait}
+
+    # ---- within the pool
+
+    @property
+    def held(self) -> int:
+        """The memory that it has, or is about to have."""
+        out = self.place is _Place.OUT or self.supervisor.state is EngineState.FAILED
+        return 0 if out else self.needed
+
+    def grant(self) -> None:
+        """Let everybody in who waits."""
+        while self.waiters:
+            waiter = self.waiters.popleft()
+            if not waiter.done():
+                self.running += 1
+                waiter.set_result(None)
+
+    def refuse(self, reason: str) -> None:
+        """Let nobody in who waits."""
+        while self.waiters:
+            waiter = self.waiters.popleft()
+            if not waiter.done():
+                waiter.set_exception(NotLoaded(reason))
+
+    def _changed(self, state: EngineState) -> None:
+        now = time.monotonic()
+        if state is EngineState.STARTING:
+            self.began = now
+        elif state is EngineState.READY:
+            self.loads += 1
+            self.load_seconds, self._ready_at = now - self.began, now
+        elif state is EngineState.FAILED:
+            self._pool.changed()  # its memory is free
+
+
+class EnginePool:
+    """The engines of one gateway. `memory` is the budget in bytes, None for none. A request that has waited `patience`
+    seconds for the memory of busy engines makes them take no further requests until it has been served."""
+
+    def __init__(self, memory: int | None = None, patience: float = 30.0) -> None:
+        self.memory = memory
+        self._patience = patience
+        self._engines: list[PooledEngine] = []
+        self._wanted: deque[PooledEngine] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._closing = False
+
+    def add(self, config: EngineConfig, needed: int, check: Callable[[], object] = lambda: None) -> PooledEngine:
+        """An engine that needs so many bytes. Before each load within a budget, `check` looks in a thread whether its
+        files are still the same, and raises `ConfigurationError` where they are not.
+
+        Raises `ConfigurationError` where it can never be loaded.
+        """
+        if self.memory is not None and needed > self.memory:
+            raise ConfigurationError(
+                f"it needs about {needed / _MIB:,.0f} MiB of memory, and local_models.memory grants "
+                f"{self.memory / _MIB:,.0f} MiB to all: raise it, take fewer context_tokens or a smaller quantisation"
+            )
+        engine = PooledEngine(self, config, needed, check)
+        self._engines.append(engine)
+        return engine
+
+    async def start(self) -> None:
+        """Begin to load the engines, in the order in which they were added, as far as the budget goes. Raises
+        `ConfigurationError` for a model file that is not there."""
+        for engine in self._engines:
+            if self.memory is None:
+                await engine.supervisor.start(wait=False)
+                engine.place = _Place.IN
+            elif engine.needed <= self._free():
+                engine.at_start = True
+                self._begin_load(engine)
+
+    async def aclose(self) -> None:
+        """End all engines, loads and waits. Closing twice is fine."""
+        self._closing = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self._wanted.clear()
+        for engine in self._engines:
+            engine.refuse("the gateway is closing")
+        await asyncio.gather(*(engine.supervisor.aclose() for engine in self._engines))
+        await asyncio.gather(*self._tasks)  # loads end with their supervisors; what was leaving is waited for
+
+    # ---- for engines
+
+    def wait_seconds(self, engine: PooledEngine) -> float:
+        """Predicted seconds until a request that comes now gets into the engine, by the load times measured; infinite
+        where it depends on when others end. Nothing measured: 0, for nobody is refused for a guess."""
+        if engine.takes:
+            return 0.0
+        load = self._load_seconds(engine)
+        if engine.place is _Place.LOADING:
+            return max(load - (time.monotonic() - engine.began), 0.0)
+        queued = any(other is not engine for other in self._wanted)
+        if queued or engine.yields or self._victims(engine, 0.0) is None:
+            return float("inf")
+        return load
+
+    async def load(self, engine: PooledEngine) -> None:
+        """Return when one more request has a place in the engine. Raises `NotLoaded`."""
+        if self._closing:
+            raise NotLoaded("the gateway is closing")
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        engine.waiters.append(waiter)
+        if engine not in self._wanted and engine.place is not _Place.LOADING:
+            engine.asked_at = time.monotonic()
+            self._wanted.append(engine)
+        self._arrange()
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                engine.release()  # it was let in just as its caller left
+            else:
+                with contextlib.suppress(ValueError):
+                    engine.waiters.remove(waiter)
+                self.changed()
+            raise
+
+    def warm(self, engine: PooledEngine) -> None:
+        """A request went elsewhere because the model is not loaded. Load it for the next, unless others use the
+        memory or wait for it."""
+        if self._wanted or engine.place is not _Place.OUT or self._closing:
+            return
+        engine.warming = True
+        self._wanted.append(engine)
+        self._arrange()
+
+    def changed(self) -> None:
+        """Something may be possible now that was not."""
+        if self._wanted and not self._closing:
+            self._arrange()
+
+    # ---- what is decided
+
+    def _arrange(self) -> None:
+        """Serve those that are wanted, in the order in which they were: nobody overtakes, so a large model comes to its
+        turn among small ones."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while self._wanted:
+            engine = self._wanted[0]
+            if engine.takes or engine.place is _Place.LOADING or not (engine.waiters or engine.warming):
+                self._done_with(engine)
+                continue
+            if engine.place is not _Place.OUT:
+                return  # it is just leaving, and `_unload` goes on here; or it yields, to one that has been served
+            victims = self._victims(engine, 0.0 if engine.waiters else self._patience)
+            if victims is None:
+                if engine.waiters:
+                    self._press(engine)
+                    return
+                self._done_with(engine)
+                continue
+            for victim in victims:
+                victim.place = _Place.LEAVING
+                self._spawn(self._unload(victim))
+            if engine.needed > self._free():
+                return  # until those that leave have left
+            self._begin_load(engine)
+
+    def _done_with(self, engine: PooledEngine) -> None:
+        """It is loaded or loading, or nobody wants it any more: engines that were to make room for it need not."""
+        self._wanted.popleft()
+        engine.warming = False
+        for other in self._engines:
+            other.yields = False
+            if other.place is _Place.IN:
+                other.grant()
+
+    def _victims(self, engine: PooledEngine, idle_for: float) -> list[PooledEngine] | None:
+        """Who has to leave so that the engine can be loaded: those idle for so many seconds, the least recently used
+        first; none where there is room, or will be when those have left that are leaving. None: not possible now."""
+        lacking = engine.needed - self._free() - sum(one.held for one in self._engines if one.place is _Place.LEAVING)
+        chosen: list[PooledEngine] = []
+        before = time.monotonic() - idle_for
+        for other in self._by_use():
+            if lacking <= 0:
+                break
+            if other.running == 0 and other is not engine and other.used_at <= before:
+                chosen.append(other)
+                lacking -= other.held
+        return chosen if lacking <= 0 else None
+
+    def _press(self, engine: PooledEngine) -> None:
+        """Busy engines have the memory. When it was waited for long enough, let them end what they do and no more."""
+        rest = engine.asked_at + self._patience - time.monotonic()
+        if rest > 0:
+            self._timer = asyncio.get_running_loop().call_later(rest, self.changed)
+            return
+        lacking = engine.needed - self._free()
+        for other in self._by_use():
+            if lacking > 0:
+                other.yields = True
+                lacking -= other.held
+
+    def _by_use(self) -> Iterable[PooledEngine]:
+        loaded = (one for one in self._engines if one.place is _Place.IN and one.held)
+        return sorted(loaded, key=lambda one: one.used_at)
+
+    def _free(self) -> int:
+        assert self.memory is not None
+        return self.memory - sum(engine.held for engine in self._engines)
+
+    def _load_seconds(self, engine: PooledEngine) -> float:
+        """What its last load took; before the first, what it would take at the slowest rate of the others."""
+        rates = [other.load_seconds / other.needed for other in self._engines if other.load_seconds]
+        return engine.load_seconds or max(rates, default=0.0) * engine.needed
+
+    # ---- what is done
+
+    def _begin_load(self, engine: PooledEngine) -> None:
+        engine.place, engine.began, engine.failure = _Place.LOADING, time.monotonic(), ""
+        self._spawn(self._load(engine))
+
+    async def _load(self, engine: PooledEngine) -> None:
+        try:
+            await asyncio.to_thread(engine.check)
+            if self._closing:
+                return
+            await engine.supervisor.start(wait=False)
+        except ConfigurationError as error:  # the file has gone or was changed; it may come back
+            engine.place, engine.failure = _Place.OUT, str(error)
+            _log.error("engine %s is not loaded: its files are not what they were", engine.supervisor.config.name)
+            engine.refuse(engine.failure)
+            self._arrange()
+            return
+        await engine.supervisor.settled()
+        # Where it has failed or is to be started again, its callers hear so from the provider.
+        engine.place, engine.at_start, engine.used_at = _Place.IN, False, time.monotonic()
+        engine.grant()
+        self._arrange()
+
+    async def _unload(self, engine: PooledEngine) -> None:
+        await engine.supervisor.aclose()
+        engine.place = _Place.OUT
+        engine.unloads += 1
+        self._arrange()
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
