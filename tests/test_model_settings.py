@@ -93,6 +93,16 @@ def test_a_budget_without_its_unit(tmp_path: Path, memory: str) -> None:
     assert "expected an amount of memory such as '512 MiB' or '8 GiB'" in message
 
 
+def test_a_folder_that_gateways_share(tmp_path: Path) -> None:
+    """It is relative to the file; a budget beside it is refused, and so is a patience without a budget."""
+    text = f"{LEAST}local_models: {{runtime_folder: run}}\n"
+    assert settings(tmp_path, text).local_models == LocalModelSettings(runtime_folder=tmp_path / "run")
+    ((_, message),) = problems(tmp_path, f"{LEAST}local_models: {{runtime_folder: run, memory: 1 GiB}}\n")
+    assert "choose one" in message
+    ((_, message),) = problems(tmp_path, f"{LEAST}local_models: {{runtime_folder: run, patience: 1s}}\n")
+    assert "'memory' is missing" in message
+
+
 TWO = LEAST.replace(LOCAL, LOCAL + LOCAL.replace("id: local", "id: next"))
 
 

@@ -12,9 +12,11 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
-from enum import Enum, auto
-from typing import Any
+from functools import partial
+from pathlib import Path
 
+from adapters.llama_cpp.pooled import NotLoaded, Place, PooledEngine
+from adapters.llama_cpp.shared import SharedEngine, Supervisor
 from adapters.llama_cpp.supervisor import EngineConfig, EngineState, EngineSupervisor
 from gateway.domain.errors import ConfigurationError
 
@@ -22,174 +24,15 @@ _log = logging.getLogger(__name__)
 _MIB = 1 << 20
 
 
-class TooLate(Exception):
-    """The model would not be loaded in the time that the request has; `seconds` is when it is, infinite for unknown."""
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__("the model would be loaded too late")
-        self.seconds = seconds
-
-
-class NotLoaded(Exception):
-    """The model could not be loaded, or the gateway is closing. `str()` says why, without content."""
-
-
-class _Place(Enum):
-    """OUT: no process. LOADING: until it first is ready or has failed. IN: has its memory, though it may be restarting.
-    LEAVING: its process is being ended."""
-
-    OUT = auto()
-    LOADING = auto()
-    IN = auto()
-    LEAVING = auto()
-
-
-class PooledEngine:
-    """One engine of a pool: its supervisor, and whether it is loaded. `needed` are bytes; `loads` and `unloads` count;
-    `load_seconds` is how long the last load took, 0 before the first."""
-
-    def __init__(self, pool: EnginePool, config: EngineConfig, needed: int, check: Callable[[], object]) -> None:
-        self.supervisor = EngineSupervisor(config, self._changed)
-        self.needed = needed
-        self.check = check
-        self.loads = self.unloads = 0
-        self.load_seconds = 0.0
-        self._pool = pool
-        self._ready_at = 0.0
-        # What follows belongs to the pool.
-        self.place = _Place.OUT
-        self.running = 0
-        self.used_at = self.began = self.asked_at = 0.0
-        self.waiters: deque[asyncio.Future[None]] = deque()
-        self.yields = False  # takes no new requests: somebody has waited long for its memory
-        self.warming = False  # wanted by a request that went elsewhere, and so not at the cost of others
-        self.at_start = False
-        self.failure = ""
-
-    # ---- for the provider
-
-    async def admit(self, first_token: float | None, timeout: float) -> float:
-        """A place for one request, to be given back by `release`, as soon as the model is loaded. Gives the seconds
-        that it waited. It waits at most `timeout`, and not at all when the model is unlikely to be loaded within
-        `first_token` seconds.
-
-        Raises `TooLate`, `NotLoaded` or `TimeoutError`.
-        """
-        if self.takes:
-            self.running += 1
-            return 0.0
-        wait = self._pool.wait_seconds(self)
-        if first_token is not None and wait > first_token:
-            self._pool.warm(self)
-            raise TooLate(wait)
-        started = time.monotonic()
-        within = timeout if first_token is None else min(timeout, first_token)
-        try:
-            async with asyncio.timeout(within):
-                await self._pool.load(self)
-        except TimeoutError:
-            if within < timeout:
-                raise TooLate(self._pool.wait_seconds(self)) from None
-            raise
-        return time.monotonic() - started
-
-    def release(self) -> None:
-        """The request is over."""
-        self.running -= 1
-        self.used_at = time.monotonic()
-        self._pool.changed()
-
-    # ---- for the operator
-
-    @property
-    def takes(self) -> bool:
-        """Does it take a request at once?"""
-        return self.place is _Place.IN and not self.yields
-
-    @property
-    def loaded(self) -> bool:
-        return self.place is _Place.IN and self.supervisor.state is EngineState.READY
-
-    @property
-    def state(self) -> EngineState:
-        out = self.place in (_Place.OUT, _Place.LEAVING)
-        return EngineState.UNLOADED if out else self.supervisor.state
-
-    @property
-    def restarts(self) -> int:
-        return self.supervisor.restarts
-
-    @property
-    def settling(self) -> bool:
-        """Is it on its way to be ready, or to fail?"""
-        if self.place is _Place.IN:
-            return self.supervisor.state in (EngineState.STARTING, EngineState.BACKOFF)
-        return self.place is _Place.LOADING
-
-    @property
-    def problem(self) -> str:
-        """Why it cannot take requests; empty where it can, also after a load when it is asked."""
-        if self.place is _Place.IN and self.supervisor.state is not EngineState.READY:
-            return f"the engine is {self.supervisor.state.value}"
-        if self.place is _Place.LOADING and self.at_start:
-            return "the engine is starting"
-        if self.place is _Place.OUT and self.failure:
-            return "the engine could not be loaded"
-        return ""
-
-    def served_for(self) -> float:
-        """Seconds since the model was last loaded: no answer has been under way for longer, its load apart."""
-        return time.monotonic() - self._ready_at if self.loads else float("inf")
-
-    async def stats(self, timeout: float = 5.0, prompt_tokens: int | None = None) -> dict[str, Any]:
-        """As `EngineSupervisor.stats`, with what the pool knows; the predicted time to first token counts a load."""
-        figures = await self.supervisor.stats(timeout, prompt_tokens)
-        wait = 0.0 if self.takes else self._pool.wait_seconds(self)
-        if figures.get("first_token_seconds") is not None:
-            figures["first_token_seconds"] += wait
-        figures |= {"state": self.state.value, "loads": self.loads, "unloads": self.unloads}
-        return figures | {"load_seconds": self.load_seconds, "wait_seconds": wait}
-
-    # ---- within the pool
-
-    @property
-    def held(self) -> int:
-        """The memory that it has, or is about to have."""
-        out = self.place is _Place.OUT or self.supervisor.state is EngineState.FAILED
-        return 0 if out else self.needed
-
-    def grant(self) -> None:
-        """Let everybody in who waits."""
-        while self.waiters:
-            waiter = self.waiters.popleft()
-            if not waiter.done():
-                self.running += 1
-                waiter.set_result(None)
-
-    def refuse(self, reason: str) -> None:
-        """Let nobody in who waits."""
-        while self.waiters:
-            waiter = self.waiters.popleft()
-            if not waiter.done():
-                waiter.set_exception(NotLoaded(reason))
-
-    def _changed(self, state: EngineState) -> None:
-        now = time.monotonic()
-        if state is EngineState.STARTING:
-            self.began = now
-        elif state is EngineState.READY:
-            self.loads += 1
-            self.load_seconds, self._ready_at = now - self.began, now
-        elif state is EngineState.FAILED:
-            self._pool.changed()  # its memory is free
-
-
 class EnginePool:
     """The engines of one gateway. `memory` is the budget in bytes, None for none. A request that has waited `patience`
-    seconds for the memory of busy engines makes them take no further requests until it has been served."""
+    seconds for the memory of busy engines makes them take no further requests until it has been served. With a
+    `runtime_folder`, which excludes a budget, the engines belong to all gateways that have the same one."""
 
-    def __init__(self, memory: int | None = None, patience: float = 30.0) -> None:
+    def __init__(self, memory: int | None = None, patience: float = 30.0, runtime_folder: Path | None = None) -> None:
+        assert memory is None or runtime_folder is None
         self.memory = memory
+        self.runtime_folder = runtime_folder
         self._patience = patience
         self._engines: list[PooledEngine] = []
         self._wanted: deque[PooledEngine] = deque()
@@ -208,9 +51,14 @@ class EnginePool:
                 f"it needs about {needed / _MIB:,.0f} MiB of memory, and local_models.memory grants "
                 f"{self.memory / _MIB:,.0f} MiB to all: raise it, take fewer context_tokens or a smaller quantisation"
             )
-        engine = PooledEngine(self, config, needed, check)
+        engine = PooledEngine(self, partial(self._supervised, config), needed, check)
         self._engines.append(engine)
         return engine
+
+    def _supervised(self, config: EngineConfig, on_change: Callable[[EngineState], None]) -> Supervisor:
+        if self.runtime_folder is None:
+            return EngineSupervisor(config, on_change)
+        return SharedEngine(config, self.runtime_folder, on_change)
 
     async def start(self) -> None:
         """Begin to load the engines, in the order in which they were added, as far as the budget goes. Raises
@@ -218,7 +66,7 @@ class EnginePool:
         for engine in self._engines:
             if self.memory is None:
                 await engine.supervisor.start(wait=False)
-                engine.place = _Place.IN
+                engine.place = Place.IN
             elif engine.needed <= self._free():
                 engine.at_start = True
                 self._begin_load(engine)
@@ -242,7 +90,7 @@ class EnginePool:
         if engine.takes:
             return 0.0
         load = self._load_seconds(engine)
-        if engine.place is _Place.LOADING:
+        if engine.place is Place.LOADING:
             return max(load - (time.monotonic() - engine.began), 0.0)
         queued = any(other is not engine for other in self._wanted)
         if queued or engine.yields or self._victims(engine, 0.0) is None:
@@ -255,7 +103,7 @@ class EnginePool:
             raise NotLoaded("the gateway is closing")
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         engine.waiters.append(waiter)
-        if engine not in self._wanted and engine.place is not _Place.LOADING:
+        if engine not in self._wanted and engine.place is not Place.LOADING:
             engine.asked_at = time.monotonic()
             self._wanted.append(engine)
         self._arrange()
@@ -273,7 +121,7 @@ class EnginePool:
     def warm(self, engine: PooledEngine) -> None:
         """A request went elsewhere because the model is not loaded. Load it for the next, unless others use the
         memory or wait for it."""
-        if self._wanted or engine.place is not _Place.OUT or self._closing:
+        if self._wanted or engine.place is not Place.OUT or self._closing:
             return
         engine.warming = True
         self._wanted.append(engine)
@@ -294,10 +142,10 @@ class EnginePool:
             self._timer = None
         while self._wanted:
             engine = self._wanted[0]
-            if engine.takes or engine.place is _Place.LOADING or not (engine.waiters or engine.warming):
+            if engine.takes or engine.place is Place.LOADING or not (engine.waiters or engine.warming):
                 self._done_with(engine)
                 continue
-            if engine.place is not _Place.OUT:
+            if engine.place is not Place.OUT:
                 return  # it is just leaving, and `_unload` goes on here; or it yields, to one that has been served
             victims = self._victims(engine, 0.0 if engine.waiters else self._patience)
             if victims is None:
@@ -307,7 +155,7 @@ class EnginePool:
                 self._done_with(engine)
                 continue
             for victim in victims:
-                victim.place = _Place.LEAVING
+                victim.place = Place.LEAVING
                 self._spawn(self._unload(victim))
             if engine.needed > self._free():
                 return  # until those that leave have left
@@ -319,13 +167,13 @@ class EnginePool:
         engine.warming = False
         for other in self._engines:
             other.yields = False
-            if other.place is _Place.IN:
+            if other.place is Place.IN:
                 other.grant()
 
     def _victims(self, engine: PooledEngine, idle_for: float) -> list[PooledEngine] | None:
         """Who has to leave so that the engine can be loaded: those idle for so many seconds, the least recently used
         first; none where there is room, or will be when those have left that are leaving. None: not possible now."""
-        lacking = engine.needed - self._free() - sum(one.held for one in self._engines if one.place is _Place.LEAVING)
+        lacking = engine.needed - self._free() - sum(one.held for one in self._engines if one.place is Place.LEAVING)
         chosen: list[PooledEngine] = []
         before = time.monotonic() - idle_for
         for other in self._by_use():
@@ -349,7 +197,7 @@ class EnginePool:
                 lacking -= other.held
 
     def _by_use(self) -> Iterable[PooledEngine]:
-        loaded = (one for one in self._engines if one.place is _Place.IN and one.held)
+        loaded = (one for one in self._engines if one.place is Place.IN and one.held)
         return sorted(loaded, key=lambda one: one.used_at)
 
     def _free(self) -> int:
@@ -364,7 +212,7 @@ class EnginePool:
     # ---- what is done
 
     def _begin_load(self, engine: PooledEngine) -> None:
-        engine.place, engine.began, engine.failure = _Place.LOADING, time.monotonic(), ""
+        engine.place, engine.began, engine.failure = Place.LOADING, time.monotonic(), ""
         self._spawn(self._load(engine))
 
     async def _load(self, engine: PooledEngine) -> None:
@@ -374,20 +222,20 @@ class EnginePool:
                 return
             await engine.supervisor.start(wait=False)
         except ConfigurationError as error:  # the file has gone or was changed; it may come back
-            engine.place, engine.failure = _Place.OUT, str(error)
+            engine.place, engine.failure = Place.OUT, str(error)
             _log.error("engine %s is not loaded: its files are not what they were", engine.supervisor.config.name)
             engine.refuse(engine.failure)
             self._arrange()
             return
         await engine.supervisor.settled()
         # Where it has failed or is to be started again, its callers hear so from the provider.
-        engine.place, engine.at_start, engine.used_at = _Place.IN, False, time.monotonic()
+        engine.place, engine.at_start, engine.used_at = Place.IN, False, time.monotonic()
         engine.grant()
         self._arrange()
 
     async def _unload(self, engine: PooledEngine) -> None:
         await engine.supervisor.aclose()
-        engine.place = _Place.OUT
+        engine.place = Place.OUT
         engine.unloads += 1
         self._arrange()
 

@@ -10,8 +10,9 @@ import orjson
 
 from adapters.llama_cpp.client import ConnectionCut, Exchange
 from adapters.llama_cpp.frames import Frame, FrameError, Kind
-from adapters.llama_cpp.pool import NotLoaded, PooledEngine, TooLate
-from adapters.llama_cpp.supervisor import EngineState, EngineSupervisor
+from adapters.llama_cpp.pooled import NotLoaded, PooledEngine, TooLate
+from adapters.llama_cpp.shared import Supervisor
+from adapters.llama_cpp.supervisor import EngineState
 from gateway.domain.call import Chunk, End, ProviderCall, ProviderEvent, Whole
 from gateway.domain.errors import Code, ProviderError
 
@@ -31,7 +32,7 @@ class LlamaCppProvider:
     """Sends calls to one engine. It owns the supervisor: closing the provider ends the engine. With `pooled`, which has
     the same supervisor, the engine is loaded when a call comes, and may be unloaded between two calls."""
 
-    def __init__(self, supervisor: EngineSupervisor, pooled: PooledEngine | None = None) -> None:
+    def __init__(self, supervisor: Supervisor, pooled: PooledEngine | None = None) -> None:
         self._engine = supervisor
         self._pooled = pooled
         self._idle: list[Exchange] = []  # open connections between two requests: connecting costs more than asking

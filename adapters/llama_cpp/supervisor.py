@@ -29,6 +29,9 @@ from gateway.domain.record import label
 
 _log = logging.getLogger(__name__)
 _MAX_SOCKET_PATH = 100  # sun_path holds 104 bytes on macOS, 108 on Linux, with its final NUL
+LONGEST_BASE = _MAX_SOCKET_PATH - 32
+"""Bytes of the path of a folder that an engine's own folder and socket can be in."""
+
 _PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 _UNANSWERED_PINGS = 3
 
@@ -89,10 +92,17 @@ class _Hopeless(_Down):
 
 
 class EngineSupervisor:
-    """One engine process. `await start()` first, `await aclose()` last; then it may be started again."""
+    """One engine process. `await start()` first, `await aclose()` last; then it may be started again. Its socket is in
+    a folder of its own in `base`, or in the system's for temporary files."""
 
-    def __init__(self, config: EngineConfig, on_change: Callable[[EngineState], None] | None = None) -> None:
+    def __init__(
+        self,
+        config: EngineConfig,
+        on_change: Callable[[EngineState], None] | None = None,
+        base: Path | None = None,
+    ) -> None:
         self.config = config
+        self._base = base
         self.restarts = 0
         self.failure = ""
         self._state = EngineState.STOPPED
@@ -144,7 +154,7 @@ class EngineSupervisor:
         start fails.
         """
         check_model_file(self.config.model)
-        self._folder = _private_folder()
+        self._folder = _private_folder(self._base)
         self._settled.clear()
         self._set(EngineState.STARTING)
         self._keeper = asyncio.create_task(self._keep(), name=f"engine {self.config.name}")
@@ -305,9 +315,10 @@ class EngineSupervisor:
                 await process.wait()
 
 
-def _private_folder() -> Path:
+def _private_folder(chosen: Path | None) -> Path:
     """A new folder that only this user can enter, with a path short enough for a Unix socket."""
-    for base in (os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir(), "/tmp"):
-        if base and len(os.fsencode(base)) + 32 <= _MAX_SOCKET_PATH and os.access(base, os.W_OK | os.X_OK):
+    usual = (os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir(), "/tmp")
+    for base in usual if chosen is None else (str(chosen),):
+        if base and len(os.fsencode(base)) <= LONGEST_BASE and os.access(base, os.W_OK | os.X_OK):
             return Path(tempfile.mkdtemp(prefix="bw-", dir=base))  # mode 0700
     raise ConfigurationError("no writable temporary folder with a short path for the engine's socket (set TMPDIR)")

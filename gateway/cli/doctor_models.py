@@ -8,6 +8,7 @@ from adapters.llama_cpp.files import resolve
 from adapters.llama_cpp.memory import granted_bytes
 from adapters.llama_cpp.needs import needs
 from adapters.llama_cpp.offline import inspect_model
+from adapters.llama_cpp.shared import check_runtime_folder
 from adapters.llama_cpp.shelf import locate
 from gateway.cli.checks import Check, failed, ok, warning
 from gateway.domain.errors import ConfigurationError
@@ -44,7 +45,10 @@ def model_checks(
 
 
 def memory_checks(settings: Settings) -> Iterator[Check]:
-    """Do all local models together fit into the memory that this process is granted?"""
+    """Do all local models together fit into the memory that this process is granted? Raises `ConfigurationError` where
+    they are to be shared with other gateways, and cannot be."""
+    if (folder := settings.local_models.runtime_folder) is not None:
+        check_runtime_folder(folder)
     needed: list[int] = []
     for target in settings.targets:
         if (backend := target.model_file) is not None:

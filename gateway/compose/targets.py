@@ -12,7 +12,8 @@ from pathlib import Path
 from adapters.llama_cpp.download import hash_file
 from adapters.llama_cpp.files import resolve
 from adapters.llama_cpp.needs import Needs, needs
-from adapters.llama_cpp.pool import EnginePool, PooledEngine
+from adapters.llama_cpp.pool import EnginePool
+from adapters.llama_cpp.pooled import PooledEngine
 from adapters.llama_cpp.provider import LlamaCppProvider
 from adapters.llama_cpp.shelf import Located, locate
 from adapters.llama_cpp.supervisor import EngineConfig
@@ -39,7 +40,8 @@ class Backends:
 
     async def open(self, settings: Settings, stack: AsyncExitStack) -> None:
         """Raises `ConfigurationError` naming the target at fault."""
-        pool = EnginePool(settings.local_models.memory, settings.local_models.patience)
+        together = settings.local_models
+        pool = EnginePool(together.memory, together.patience, together.runtime_folder)
         for target in settings.targets:
             if isinstance(target.backend, LlamaCppSettings):
                 provider: Provider = await self._local(settings, target, target.backend, pool)

@@ -11,7 +11,7 @@ from types import TracebackType
 
 import anyio
 
-from adapters.llama_cpp.pool import PooledEngine
+from adapters.llama_cpp.pooled import PooledEngine
 from gateway.compose.policies import PolicyJournal
 from gateway.domain.decision import Gate, PolicyId
 from gateway.domain.errors import ConfigurationError

@@ -62,13 +62,20 @@ def read_llama_cpp(node: Node, found: Mapping[str, Node], base: Path, default_hu
     )
 
 
-def read_local_models(node: Node) -> LocalModelSettings:
-    """What the local models have together."""
-    found = node.mapping(("memory", "patience"), ("memory",))
+def read_local_models(node: Node, base: Path) -> LocalModelSettings:
+    """What the local models have together. Paths are relative to `base`."""
+    found = node.mapping(("memory", "patience", "runtime_folder"))
     default = LocalModelSettings()
+    if "memory" in found and "runtime_folder" in found:
+        found["memory"].fail(
+            "a budget unloads the models of one gateway, and with a 'runtime_folder' they belong to several: choose one"
+        )
+    if "patience" in found and "memory" not in found:
+        found["patience"].fail("'patience' is for models that share a budget: 'memory' is missing")
     return LocalModelSettings(
-        memory=found["memory"].size(),
+        memory=found["memory"].size() if "memory" in found else None,
         patience=found["patience"].seconds() if "patience" in found else default.patience,
+        runtime_folder=_path(found["runtime_folder"], base) if "runtime_folder" in found else None,
     )
 
 

@@ -135,7 +135,9 @@ class _Reader:
             known=_known(fields.get("known")),
             policy_signatures=read_signatures(fields["policy_signatures"]) if "policy_signatures" in fields else None,
             local_models=(
-                read_local_models(fields["local_models"]) if "local_models" in fields else LocalModelSettings()
+                read_local_models(fields["local_models"], self._base)
+                if "local_models" in fields
+                else LocalModelSettings()
             ),
         )
 

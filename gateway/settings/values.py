@@ -163,10 +163,12 @@ class LlamaCppSettings:
 @dataclass(frozen=True, slots=True)
 class LocalModelSettings:
     """What the local models have together. `memory` is their budget in bytes, None for none; a request waits `patience`
-    seconds for others before busy models have to make room for its own."""
+    seconds for others before busy models have to make room for its own. Gateways with the same `runtime_folder` share
+    one engine for each model; None shares nothing."""
 
     memory: int | None = None
     patience: float = 30.0
+    runtime_folder: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

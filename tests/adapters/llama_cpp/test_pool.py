@@ -18,7 +18,8 @@ import anyio
 import psutil
 import pytest
 
-from adapters.llama_cpp.pool import EnginePool, PooledEngine
+from adapters.llama_cpp.pool import EnginePool
+from adapters.llama_cpp.pooled import PooledEngine
 from adapters.llama_cpp.provider import LlamaCppProvider
 from adapters.llama_cpp.supervisor import EngineState
 from gateway.domain.call import Chunk, Timeouts

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from adapters.llama_cpp import pool as module
-from adapters.llama_cpp.pool import EnginePool, NotLoaded, PooledEngine, TooLate
+from adapters.llama_cpp.pool import EnginePool
+from adapters.llama_cpp.pooled import NotLoaded, PooledEngine, TooLate
 from adapters.llama_cpp.supervisor import EngineConfig, EngineState
 
 pytestmark = pytest.mark.anyio
