@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,8 @@ from adapters.llama_cpp.gguf import GgufInfo, NotGguf, read_gguf
 from adapters.llama_cpp.lora import Lora
 from adapters.llama_cpp.memory import kv_misfit, needed_bytes
 from gateway.domain.errors import ConfigurationError
+
+_PART = re.compile(r"(.+)-[0-9]{5}-of-([0-9]{5})\.gguf")
 
 
 class LoraSource(Protocol):
@@ -46,7 +50,7 @@ def needs(path: Path, context_tokens: int, kv_type: str, sources: Sequence[LoraS
         raise ConfigurationError(f"{path} cannot have the kv_type {kv_type}: {misfit}")
     found = [_adapter(source, info, cache) for source in sources]
     loras = tuple(Lora(source.path, source.scale) for source in sources)
-    size = sum(adapter.file_bytes for adapter in found)
+    size = sum(adapter.file_bytes for adapter in found) + _other_parts(path)
     return Needs(info, loras, needed_bytes(info, context_tokens, kv_type, size))
 
 
@@ -64,6 +68,15 @@ def _adapter(source: LoraSource, model: GgufInfo, cache: Path) -> GgufInfo:
             f"{model.architecture!r}"
         )
     return info
+
+
+def _other_parts(path: Path) -> int:
+    """The size of the other files of a model that is split over several, named as llama.cpp's gguf-split does."""
+    split = _PART.fullmatch(path.name)
+    if split is None:
+        return 0
+    others = path.parent.glob(f"{glob.escape(split[1])}-?????-of-{split[2]}.gguf")
+    return sum(other.stat().st_size for other in others if other != path)
 
 
 def _read(path: Path, what: str) -> GgufInfo:

@@ -173,7 +173,7 @@ class EnginePool:
     def _victims(self, engine: PooledEngine, idle_for: float) -> list[PooledEngine] | None:
         """Who has to leave so that the engine can be loaded: those idle for so many seconds, the least recently used
         first; none where there is room, or will be when those have left that are leaving. None: not possible now."""
-        lacking = engine.needed - self._free() - sum(one.held for one in self._engines if one.place is Place.LEAVING)
+        lacking = self._lacking(engine)
         chosen: list[PooledEngine] = []
         before = time.monotonic() - idle_for
         for other in self._by_use():
@@ -190,7 +190,7 @@ class EnginePool:
         if rest > 0:
             self._timer = asyncio.get_running_loop().call_later(rest, self.changed)
             return
-        lacking = engine.needed - self._free()
+        lacking = self._lacking(engine)
         for other in self._by_use():
             if lacking > 0:
                 other.yields = True
@@ -199,6 +199,10 @@ class EnginePool:
     def _by_use(self) -> Iterable[PooledEngine]:
         loaded = (one for one in self._engines if one.place is Place.IN and one.held)
         return sorted(loaded, key=lambda one: one.used_at)
+
+    def _lacking(self, engine: PooledEngine) -> int:
+        """The bytes that it needs beyond what is free, or will be when those have left that are leaving."""
+        return engine.needed - self._free() - sum(one.held for one in self._engines if one.place is Place.LEAVING)
 
     def _free(self) -> int:
         assert self.memory is not None

@@ -29,6 +29,20 @@ def test_adapters_count(model: Path, tmp_path: Path) -> None:
     assert found.memory - alone.memory == sum(path.stat().st_size for path in paths)
 
 
+def test_all_parts_of_a_model_count(model: Path, tmp_path: Path) -> None:
+    """A model that is split over several files needs memory for all of them, and for no others."""
+    alone = needs(model, 512, "f16", [], tmp_path).memory
+    first = model.rename(tmp_path / "m[1]-00001-of-00003.gguf")
+    for name, size in (
+        ("m[1]-00002-of-00003.gguf", 1000),
+        ("m[1]-00003-of-00003.gguf", 200),
+        ("m1-00002-of-00003.gguf", 7),
+        ("m[1]-00002-of-00004.gguf", 7),
+    ):
+        (tmp_path / name).write_bytes(bytes(size))
+    assert needs(first, 512, "f16", [], tmp_path).memory == alone + 1200
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

@@ -219,6 +219,20 @@ async def test_a_request_that_would_be_late_is_refused_at_once(tiny_model: Path)
             assert (await refused(providers["a"], first_token=60.0)).retry_after == 60.0
 
 
+async def test_a_load_that_was_never_measured_is_waited_for(tiny_model: Path) -> None:
+    """Nobody is refused for a guess: a request waits as long as its first token may take, and goes elsewhere then."""
+    pool = EnginePool(100)
+    engine = pool.add(config(tiny_model), 60)
+    await pool.start()
+    try:
+        provider, started = LlamaCppProvider(engine.supervisor, engine), time.monotonic()
+        assert (await refused(provider, first_token=0.05)).detail == "too_late"
+        assert 0.05 <= time.monotonic() - started < 0.5
+        assert await whole(provider, ONE)
+    finally:
+        await pool.aclose()
+
+
 async def test_what_went_elsewhere_is_loaded_where_there_is_room(tiny_model: Path) -> None:
     """A refused request is a sign of use: the model is loaded for the next one, if nobody has to leave for it who was
     used within the patience."""
