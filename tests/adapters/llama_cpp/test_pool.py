@@ -287,6 +287,21 @@ async def test_who_leaves_while_it_waits_is_forgotten(tiny_model: Path) -> None:
         assert (engines["b"].loads, engines["b"].running, loaded(engines)) == (0, 0, {"a"})
 
 
+async def test_who_was_to_make_room_need_not_when_nobody_waits_any_more(tiny_model: Path) -> None:
+    """A busy model takes no new requests while another is waited for; when that one's client leaves, it does again."""
+    async with pooled(tiny_model, {"a": 60, "b": 60}, 100, patience=0.1) as (_, providers, engines):
+        async with aclosing(providers["a"].stream(call({"max_tokens": LONG, "stream": True}))) as events:
+            await anext(events)
+            gone = asyncio.create_task(whole(providers["b"], ONE))
+            await until(lambda: not engines["a"].takes)
+            held = asyncio.create_task(whole(providers["a"], ONE))
+            await anyio.sleep(0.1)
+            assert not held.done()
+            gone.cancel()
+            assert (await held)["model"] == "a"
+        assert (engines["a"].loads, engines["b"].loads) == (1, 0)
+
+
 async def test_a_wait_has_an_end(tiny_model: Path) -> None:
     """A request that waits longer than its target's timeout is ended with a clear error."""
     async with pooled(tiny_model, {"a": 60, "b": 60}, 100) as (_, providers, engines):
