@@ -256,7 +256,7 @@ class SharedEngine:
             try:
                 files.write(_Note(state.value, f"{own.socket.parent.name}/{own.socket.name}", own.failure))
             except OSError as error:  # we have the engine all the same; the others hear of it when there is room
-                _log.error("engine %s cannot be told to other gateways: %s", self.config.name, error.strerror)
+                _log.error("engine %s cannot be told to other gateways: %s", self.config.name, error)
         self._set(state)
 
     def _set(self, state: EngineState) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -268,16 +269,17 @@ def test_a_budget_of_memory(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> No
     assert "it can never be loaded" in checks(setup)["target second"][1]
 
 
-def test_a_runtime_folder_that_others_can_enter(setup: Setup, tmp_path: Path) -> None:
+def test_a_runtime_folder_that_others_can_enter(setup: Setup) -> None:
     """It is a failure that says what to do; one that is not there yet is in order."""
-    setup.extra = f"local_models: {{runtime_folder: {tmp_path.name}}}"
-    setup.targets.append(local_target("second"))
-    folder = setup.folder / tmp_path.name
-    assert checks(setup)["local models"][0] == "ok"
-    folder.mkdir()
-    folder.chmod(0o755)
-    state, detail = checks(setup)["local models"]
-    assert (state, f"chmod 700 {folder}" in detail) == ("failed", True)
+    with tempfile.TemporaryDirectory(prefix="bwrun-", dir="/tmp") as short:  # a socket's path must be
+        folder = Path(short) / "run"
+        setup.extra = f"local_models: {{runtime_folder: {folder}}}"
+        setup.targets.append(local_target("second"))
+        assert checks(setup)["local models"][0] == "ok"
+        folder.mkdir()
+        folder.chmod(0o755)
+        state, detail = checks(setup)["local models"]
+        assert (state, f"chmod 700 {folder}" in detail) == ("failed", True)
 
 
 def test_adapters_and_the_form_of_keys_and_values(setup: Setup, tmp_path: Path) -> None:

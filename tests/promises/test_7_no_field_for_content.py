@@ -202,6 +202,7 @@ LOGGED = {
     "_OWED_LIMIT": "a number",
     "self._name": "the name of a writer, set in the program",
     "self.config.name": "a configured name",
+    "engine.supervisor.config.name": "a configured name",
     "state": "a state of the engine",
     "error": "an exception: the formatter prints no text of it",
     "label(str(down))": "why an engine is down, in our own words (a library's text is never in it), checked as a label",
