@@ -101,6 +101,8 @@ class EnginePool:
         """Return when one more request has a place in the engine. Raises `NotLoaded`."""
         if self._closing:
             raise NotLoaded("the gateway is closing")
+        if engine.place is Place.OUT and time.monotonic() < engine.not_before:
+            raise NotLoaded(engine.failure)  # else a model that always crashes would push others out with each request
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         engine.waiters.append(waiter)
         if engine not in self._wanted and engine.place is not Place.LOADING:
@@ -225,19 +227,24 @@ class EnginePool:
             if self._closing:
                 return
             await engine.supervisor.start(wait=False)
-        except ConfigurationError as error:  # the file has gone or was changed; it may come back
+        except (ConfigurationError, OSError) as error:  # a file has gone or was changed, or no folder can be made
             engine.place, engine.failure = Place.OUT, str(error)
             _log.error("engine %s is not loaded: its files are not what they were", engine.supervisor.config.name)
             engine.refuse(engine.failure)
             self._arrange()
             return
         await engine.supervisor.settled()
+        engine.crashes = 0 if engine.supervisor.state is EngineState.READY else engine.crashes + 1
         # Where it has failed or is to be started again, its callers hear so from the provider.
         engine.place, engine.at_start, engine.used_at = Place.IN, False, time.monotonic()
         engine.grant()
         self._arrange()
 
     async def _unload(self, engine: PooledEngine) -> None:
+        if engine.supervisor.state is EngineState.BACKOFF:
+            config = engine.supervisor.config
+            wait = min(config.backoff_first * 2.0 ** min(engine.crashes, 16), config.backoff_most)
+            engine.failure, engine.not_before = engine.supervisor.failure, time.monotonic() + wait
         await engine.supervisor.aclose()
         engine.place = Place.OUT
         engine.unloads += 1

@@ -72,6 +72,8 @@ class PooledEngine:
         self.warming = False  # wanted by a request that went elsewhere, and so not at the cost of others
         self.at_start = False
         self.failure = ""
+        self.crashes = 0  # loads in a row that did not succeed
+        self.not_before = 0.0
 
     # ---- for the provider
 

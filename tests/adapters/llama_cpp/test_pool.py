@@ -33,11 +33,13 @@ ONE = {"max_tokens": 1}
 
 @asynccontextmanager
 async def pooled(
-    model: Path, needs: dict[str, int], memory: int | None, **more: Any
+    model: Path, needs: dict[str, int], memory: int | None, changes: dict[str, Any] | None = None, **more: Any
 ) -> AsyncIterator[tuple[EnginePool, dict[str, LlamaCppProvider], dict[str, PooledEngine]]]:
     """A pool that is started, with an engine for each name, whose answers carry that name."""
     pool = EnginePool(memory, **more)
-    engines = {name: pool.add(config(model, name=name, parallel=2), need) for name, need in needs.items()}
+    engines = {
+        name: pool.add(config(model, name=name, parallel=2, **(changes or {})), need) for name, need in needs.items()
+    }
     await pool.start()
     try:
         providers = {name: LlamaCppProvider(engine.supervisor, engine) for name, engine in engines.items()}
@@ -164,6 +166,21 @@ async def test_an_engine_that_crashes_while_it_loads(tiny_model: Path) -> None:
         assert (engines["b"].restarts, engines["b"].loads, engines["b"].running) == (1, 1, 0)
 
 
+async def test_an_engine_that_crashes_does_not_push_others_out_again_and_again(tiny_model: Path) -> None:
+    """One that made room after a crash is not loaded anew before its time; its requests are refused with the reason."""
+    async with pooled(tiny_model, {"a": 60, "b": 60}, 100, changes={"backoff_first": 1.0}) as (_, providers, engines):
+        waiting = asyncio.create_task(refused(providers["b"]))
+        await until(lambda: engines["b"].supervisor.pid is not None)
+        os.kill(engines["b"].supervisor.pid or 0, signal.SIGKILL)
+        await waiting
+        assert await whole(providers["a"], ONE)
+        assert "SIGKILL" in (await refused(providers["b"])).detail
+        assert (loaded(engines), engines["b"].problem) == ({"a"}, "the engine could not be loaded")
+        await anyio.sleep(max(engines["b"].not_before - time.monotonic(), 0.0))
+        assert await whole(providers["b"], ONE)
+        assert engines["b"].problem == ""
+
+
 async def test_an_engine_that_fails_for_good_gives_its_memory_back(tmp_path: Path, tiny_model: Path) -> None:
     """One whose file was replaced by a broken one fails, is told as a problem, and does not keep others out."""
     path = write_tiny_gguf(tmp_path / "m.gguf")
@@ -194,6 +211,28 @@ async def test_a_model_file_that_is_gone_may_come_back(tmp_path: Path, tiny_mode
         (tmp_path / "away").rename(path)
         assert (await whole(providers["b"], ONE))["model"] == "b"
         assert engines["b"].problem == ""
+    finally:
+        await pool.aclose()
+
+
+@pytest.mark.parametrize("error", [ConfigurationError("it has another hash"), PermissionError("it cannot be read")])
+async def test_files_are_looked_at_before_each_load(tiny_model: Path, error: Exception) -> None:
+    """A model whose check fails is not loaded; when the check is well again, it is."""
+    wrong = [error]
+
+    def check() -> None:
+        if wrong:
+            raise wrong[0]
+
+    pool = EnginePool(100)
+    engine = pool.add(config(tiny_model), 60, check)
+    await pool.start()
+    try:
+        provider = LlamaCppProvider(engine.supervisor, engine)
+        assert (await refused(provider)).detail == str(error)
+        assert (engine.problem, engine.supervisor.pid) == ("the engine could not be loaded", None)
+        wrong.clear()
+        assert await whole(provider, ONE)
     finally:
         await pool.aclose()
 
