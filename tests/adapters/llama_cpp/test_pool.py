@@ -120,7 +120,8 @@ async def test_a_request_that_comes_during_an_unload(tiny_model: Path) -> None:
     """It waits for the end of the unload and of a load, and is answered; so is the one that the room was made for."""
     async with pooled(tiny_model, {"a": 60, "b": 60}, 100) as (_, providers, engines):
         other = asyncio.create_task(whole(providers["b"], ONE))
-        await until(lambda: engines["a"].state is EngineState.UNLOADED)
+        await anyio.wait_all_tasks_blocked()
+        assert engines["a"].state is EngineState.UNLOADED
         assert engines["a"].unloads == 0  # it is just leaving
         answers = await asyncio.gather(whole(providers["a"], ONE), other)
         assert [answer["model"] for answer in answers] == ["a", "b"]
@@ -131,7 +132,7 @@ async def test_the_end_during_a_load(tiny_model: Path) -> None:
     """Who waits for the load hears at once that there will be no answer, and no process stays behind."""
     async with pooled(tiny_model, {"a": 60, "b": 60}, 100) as (pool, providers, engines):
         waiting = asyncio.create_task(refused(providers["b"]))
-        await until(lambda: engines["b"].supervisor.pid is not None)
+        await until(lambda: engines["b"].supervisor.pid is not None, 30)
         pid = engines["b"].supervisor.pid
         await pool.aclose()
         assert (await waiting).code is Code.TARGET_UNAVAILABLE
@@ -144,7 +145,8 @@ async def test_the_end_during_an_unload(tiny_model: Path) -> None:
     async with pooled(tiny_model, {"a": 60, "b": 60}, 100) as (pool, providers, engines):
         pid = engines["a"].supervisor.pid
         waiting = asyncio.create_task(refused(providers["b"]))
-        await until(lambda: engines["a"].state is EngineState.UNLOADED)
+        await anyio.wait_all_tasks_blocked()
+        assert engines["a"].state is EngineState.UNLOADED
         await pool.aclose()
         assert (await waiting).code is Code.TARGET_UNAVAILABLE
         assert engines["b"].supervisor.pid is None
@@ -155,13 +157,13 @@ async def test_an_engine_that_crashes_while_it_loads(tiny_model: Path) -> None:
     """Who waits gets a clear error with a hint when to try again; the engine is started again and then answers."""
     async with pooled(tiny_model, {"a": 60, "b": 60}, 100) as (_, providers, engines):
         waiting = asyncio.create_task(refused(providers["b"]))
-        await until(lambda: engines["b"].supervisor.pid is not None)
+        await until(lambda: engines["b"].supervisor.pid is not None, 30)
         os.kill(engines["b"].supervisor.pid or 0, signal.SIGKILL)
         error = await waiting
         assert (error.code, error.retryable, error.retry_after is not None) == (Code.TARGET_UNAVAILABLE, True, True)
         assert "SIGKILL" in error.detail
         assert engines["b"].problem
-        await until(lambda: engines["b"].loaded)
+        await until(lambda: engines["b"].loaded, 30)
         assert (await whole(providers["b"], ONE))["model"] == "b"
         assert (engines["b"].restarts, engines["b"].loads, engines["b"].running) == (1, 1, 0)
 
@@ -170,7 +172,7 @@ async def test_an_engine_that_crashes_does_not_push_others_out_again_and_again(t
     """One that made room after a crash is not loaded anew before its time; its requests are refused with the reason."""
     async with pooled(tiny_model, {"a": 60, "b": 60}, 100, changes={"backoff_first": 15.0}) as (_, providers, engines):
         waiting = asyncio.create_task(refused(providers["b"]))
-        await until(lambda: engines["b"].supervisor.pid is not None)
+        await until(lambda: engines["b"].supervisor.pid is not None, 30)
         os.kill(engines["b"].supervisor.pid or 0, signal.SIGKILL)
         await waiting
         assert await whole(providers["a"], ONE)
@@ -245,8 +247,8 @@ async def test_a_request_that_would_be_late_is_refused_at_once(tiny_model: Path)
         took = engines["a"].load_seconds
         assert took > 0
         started = time.monotonic()
-        error = await refused(providers["b"], first_token=took / 4)  # b was never loaded: a's time counts
-        assert time.monotonic() - started < took / 4
+        error = await refused(providers["b"], first_token=took * 0.9)  # b was never loaded: a's time counts
+        assert time.monotonic() - started < took * 0.9
         assert (error.code, error.detail, error.sent) == (Code.OVERLOADED, "too_late", False)
         assert error.retry_after == pytest.approx(took)
         assert loaded(engines) == {"a"}
@@ -267,7 +269,7 @@ async def test_a_load_that_was_never_measured_is_waited_for(tiny_model: Path) ->
     try:
         provider, started = LlamaCppProvider(engine.supervisor, engine), time.monotonic()
         assert (await refused(provider, first_token=0.05)).detail == "too_late"
-        assert 0.05 <= time.monotonic() - started < 0.5
+        assert 0.05 <= time.monotonic() - started < 5
         assert await whole(provider, ONE)
     finally:
         await pool.aclose()
@@ -276,13 +278,13 @@ async def test_a_load_that_was_never_measured_is_waited_for(tiny_model: Path) ->
 async def test_what_went_elsewhere_is_loaded_where_there_is_room(tiny_model: Path) -> None:
     """A refused request is a sign of use: the model is loaded for the next one, if nobody has to leave for it who was
     used within the patience."""
-    async with pooled(tiny_model, {"a": 60, "b": 60}, 100, patience=0.5) as (_, providers, engines):
+    async with pooled(tiny_model, {"a": 60, "b": 60}, 100) as (_, providers, engines):
         await whole(providers["a"], ONE)
         await refused(providers["b"], first_token=0.001)
         assert engines["a"].loaded
-        await anyio.sleep(0.6)
+        engines["a"].used_at -= 60  # as if a minute had passed
         await refused(providers["b"], first_token=0.001)
-        await until(lambda: engines["b"].loaded)
+        await until(lambda: engines["b"].loaded, 30)
         assert loaded(engines) == {"b"}
         assert await whole(providers["b"], ONE, first_token=10.0)
 
@@ -302,12 +304,12 @@ async def test_a_model_in_steady_use_makes_room_after_a_while(tiny_model: Path) 
         async with anyio.create_task_group() as group:
             for _ in range(3):
                 group.start_soon(steady)
-            await until(lambda: served > 3)
+            await until(lambda: served > 3, 30)
             started = time.monotonic()
             assert (await whole(providers["b"], ONE))["model"] == "b"
             assert time.monotonic() - started >= 1.0
             before = served
-            await until(lambda: served > before + 3)
+            await until(lambda: served > before + 3, 30)
             done.set()
         assert (engines["a"].loads, engines["b"].loads) == (2, 1)
 
@@ -333,7 +335,7 @@ async def test_who_was_to_make_room_need_not_when_nobody_waits_any_more(tiny_mod
         async with aclosing(providers["a"].stream(call({"max_tokens": LONG, "stream": True}))) as events:
             await anext(events)
             gone = asyncio.create_task(whole(providers["b"], ONE))
-            await until(lambda: not engines["a"].takes)
+            await until(lambda: not engines["a"].takes, 30)
             held = asyncio.create_task(whole(providers["a"], ONE))
             await anyio.sleep(0.1)
             assert not held.done()

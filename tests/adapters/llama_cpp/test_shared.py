@@ -94,7 +94,7 @@ async def test_tenants_get_their_shares_over_all_gateways(tiny_model: Path, fold
             done.append(tenant)
 
         many = [asyncio.create_task(ask(one, "loud")) for _ in range(6)]
-        await until(lambda: len(done) == 1)
+        await until(lambda: len(done) == 1, 30)
         await ask(two, "quiet")
         await asyncio.gather(*many)
         assert done.index("quiet") <= 3
@@ -111,8 +111,8 @@ async def test_the_next_takes_over_from_an_owner_that_ends(tiny_model: Path, fol
             async for _ in stream:
                 pass
         assert (caught.value.code, caught.value.retryable) == (Code.TARGET_UNAVAILABLE, True)
-        await until(lambda: second.owned or third.owned)
-        await until(lambda: all(engine.state is EngineState.READY for engine in (second, third)))
+        await until(lambda: second.owned or third.owned, 30)
+        await until(lambda: all(engine.state is EngineState.READY for engine in (second, third)), 30)
         assert (second.owned, third.owned) in ((True, False), (False, True))
         for provider in (two, three):
             assert await whole(provider, ONE)
@@ -124,10 +124,10 @@ async def test_an_engine_that_dies_is_restarted_for_all(tiny_model: Path, folder
     same = config(tiny_model, backoff_first=1.0)
     async with gateways(folder, same, same) as ((first, _), (second, two)):
         os.kill(first.pid or 0, signal.SIGKILL)
-        await until(lambda: second.state is EngineState.BACKOFF)
+        await until(lambda: second.state is EngineState.BACKOFF, 30)
         with pytest.raises(ProviderError, match="SIGKILL"):
             await whole(two, ONE)
-        await until(lambda: second.state is EngineState.READY)
+        await until(lambda: second.state is EngineState.READY, 30)
         assert await whole(two, ONE)
         assert (first.restarts, second.restarts) == (1, 0)
 
@@ -202,7 +202,7 @@ async def test_a_note_that_names_another_place_is_not_followed(tiny_model: Path,
         (note,) = left(folder, "*.json")
         for wrong in ("/tmp/x/engine.sock", "../x/engine.sock", "bw-x/../../engine.sock"):
             note.write_text(f'{{"state": "ready", "socket": "{wrong}", "failure": ""}}')
-            await until(lambda: second.state is EngineState.STARTING)
+            await until(lambda: second.state is EngineState.STARTING, 30)
             with pytest.raises(ProviderError, match="target_unavailable"):
                 async with aclosing(two.stream(call(ONE))) as events:
                     await anext(events)
