@@ -84,7 +84,9 @@ class Scheduler:
 
     def retry_after(self) -> float:
         """Seconds until a place in the queue is likely to be free."""
-        return self._speeds.retry_after(self._model.parallel)
+        now = time.monotonic()
+        oldest = max((now - one.work.began for one in list(self._active)), default=0.0)
+        return self._speeds.retry_after(self._model.parallel, oldest)
 
     def figures(self, prompt_tokens: int | None = None) -> Figures:
         """Live figures, with the predicted time to first token of a prompt of that length."""
@@ -283,6 +285,7 @@ class Scheduler:
             sequence.age = self._admissions
         if sequence is work.leader and not sequence.made:
             work.usage.cached = len(place.tokens)
+            work.began = work.began or time.monotonic()
             self._speeds.admitted(len(work.prompt), len(place.tokens))
         self._active.append(sequence)
         return True
@@ -333,7 +336,7 @@ class Scheduler:
         work = sequence.work
         if work.open == [sequence]:  # counted before the client hears of it: its next request finds the place free
             self._served += 1
-            self._speeds.finished(time.monotonic() - work.job.born)
+            self._speeds.finished(time.monotonic() - work.began)
             with self._changed:
                 self._jobs.discard(work.job)
         work.finished(sequence)

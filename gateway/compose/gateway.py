@@ -88,7 +88,7 @@ class Experience:
     """What routing and metrics learn from attempts; implements `gateway.pipeline.dispatch.Feedback`."""
 
     # The target is up but refuses this request: no sign of trouble.
-    _HEALTHY = frozenset({Code.TARGET_REFUSED, Code.OVERLOADED, Code.EGRESS_REFUSED, Code.REQUEST_TOO_LARGE})
+    _HEALTHY = frozenset({Code.TARGET_REFUSED, Code.TARGET_BUSY, Code.EGRESS_REFUSED, Code.REQUEST_TOO_LARGE})
 
     def __init__(self, latency: LatencyBook, breaker: Breaker) -> None:
         self._latency = latency

@@ -304,9 +304,10 @@ async def test_the_queue_is_bounded(tiny_model: Path) -> None:
             with pytest.raises(ProviderError) as caught:
                 await whole(provider, {"max_tokens": 1})
             assert time.monotonic() - started < 0.5
-            assert (caught.value.code, caught.value.retryable) == (Code.OVERLOADED, True)
+            assert (caught.value.code, caught.value.retryable) == (Code.TARGET_BUSY, True)
             assert caught.value.retry_after is not None
             assert caught.value.retry_after >= 1
+            assert not caught.value.sent, "it cost nothing"
             group.cancel_scope.cancel()
     finally:
         await provider.aclose()

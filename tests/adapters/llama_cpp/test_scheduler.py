@@ -138,6 +138,17 @@ def test_a_prompt_that_comes_seven_times_at_once_is_read_once(engine: Bench) -> 
         wait_for(engine.idle)
 
 
+def test_waiting_is_no_work(tiny_model: Path) -> None:
+    """How long a request takes is counted from its place on: who waits behind five others does not make the next
+    wait longer than it will."""
+    with bench(tiny_model, parallel=1) as engine:
+        started = time.monotonic()
+        clients = [engine.ask(said("Go on.", max_tokens=600, logit_bias={"2": -100})) for _ in range(6)]
+        assert all(client.text() for client in clients)
+        each = (time.monotonic() - started) / len(clients)
+        assert engine.scheduler.figures().request_seconds < 2 * each
+
+
 def test_a_full_queue_refuses(tiny_model: Path) -> None:
     """Places and queue are both bounded; after a cancellation there is room again."""
     with bench(tiny_model, parallel=2, limit=3) as engine:

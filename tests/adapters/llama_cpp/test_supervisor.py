@@ -93,6 +93,7 @@ async def test_a_killed_engine_fails_its_stream_and_comes_back(tiny_model: Path)
             await whole(provider, {"max_tokens": 1})
         assert refused.value.retry_after is not None
         assert "SIGKILL" in refused.value.detail
+        assert (caught.value.sent, refused.value.sent) == (True, False), "nobody worked on what found no engine"
         await until(lambda: supervisor.state is EngineState.READY)
         assert await whole(provider, {"max_tokens": 1})
         assert (supervisor.restarts, supervisor.pid == pid) == (1, False)

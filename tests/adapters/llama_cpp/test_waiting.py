@@ -103,3 +103,14 @@ def test_the_prediction_follows_the_load() -> None:
     assert speeds.first_token(200, 100, 8.0) == pytest.approx(8 + 300 / 200 + 0.5)
     assert speeds.python_share == pytest.approx(0.2)
     assert speeds.retry_after(4) == 2
+
+
+def test_a_place_becomes_free_at_the_measured_rate() -> None:
+    """Before a request is complete, one takes at least as long as the oldest has been running; then what was measured
+    counts, within a second and a minute."""
+    speeds = Speeds()
+    assert (speeds.retry_after(4), speeds.retry_after(4, oldest=20.0)) == (1, 5)
+    speeds.finished(12.0)
+    assert (speeds.retry_after(4, oldest=20.0), speeds.retry_after(100), speeds.retry_after(1)) == (3, 1, 12)
+    speeds.finished(10_000.0)
+    assert speeds.retry_after(1) == 60
