@@ -33,7 +33,7 @@ KINDS: Mapping[str, int] = {
 }  # fmt: skip
 """How many in a hundred are of a kind."""
 
-_EXPECTED = {"too long": {400}, "bad request": {400}, "unknown model": {404}, "wrong key": {401}}
+_EXPECTED = {"too long": {400, 403}, "bad request": {400}, "unknown model": {404}, "wrong key": {401}}
 
 
 class Traffic:
@@ -76,7 +76,7 @@ class Traffic:
 
     def _body(self, kind: str) -> dict[str, Any]:
         draw = self._random
-        size = {"long": draw.randint(100, 300), "too long": 6000}.get(kind, draw.randint(3, 30))
+        size = {"long": draw.randint(100, 300), "too long": 2500}.get(kind, draw.randint(3, 30))
         messages = [{"role": "user", "content": self._text(size)}]
         if draw.random() < 0.3 and kind != "long":
             messages.insert(0, {"role": "system", "content": _SYSTEM})
