@@ -29,11 +29,13 @@ DAY = 86_400
 FLAT = 0.05
 """Flat is what would grow by less than this part of its size in a day's requests."""
 
+# The cache of findings is small, so that it is full soon: what still grows then is something else.
 _SETTINGS = """\
 schema: 1
 server: {{host: 127.0.0.1, port: {port}}}
 storage: {{folder: {folder}/state}}
 policy: {policy}
+inspection: {{cache_bytes: 1500000}}
 targets:
   - id: house
     adapter: llama_cpp
