@@ -33,6 +33,10 @@ class Job:
     started: bool = False
     born: float = field(default_factory=time.monotonic)
 
+    @property
+    def background(self) -> bool:
+        return self.request.background
+
 
 class Sequence:
     """One choice of one work. `tokens` are the prompt and what was sampled; `place.tokens` those of them that are in
