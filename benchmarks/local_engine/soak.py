@@ -44,7 +44,7 @@ targets:
     model: demo
     file: {model}
     price: {{input: 0.10 USD, output: 0.40 USD}}
-    context_tokens: 4096
+    context_tokens: 2048
     max_output_tokens: 64
   - id: cloud
     adapter: openai

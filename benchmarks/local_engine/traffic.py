@@ -76,17 +76,17 @@ class Traffic:
 
     def _body(self, kind: str) -> dict[str, Any]:
         draw = self._random
-        size = {"long": draw.randint(100, 300), "too long": 2500}.get(kind, draw.randint(3, 30))
+        size = {"long": draw.randint(80, 200), "too long": 1200}.get(kind, draw.randint(3, 30))
         messages = [{"role": "user", "content": self._text(size)}]
         if draw.random() < 0.3 and kind != "long":
             messages.insert(0, {"role": "system", "content": _SYSTEM})
-        body: dict[str, Any] = {"model": "local", "messages": messages, "max_tokens": draw.choice((1, 4, 8, 16, 32))}
+        body: dict[str, Any] = {"model": "local", "messages": messages, "max_tokens": draw.choice((1, 2, 4, 8, 16))}
         if kind in ("stream", "left") or (kind == "cloud" and draw.random() < 0.5):
             body |= {"stream": True, "stream_options": {"include_usage": True}}
         more: dict[str, dict[str, Any]] = {
-            "left": {"max_tokens": 48},
+            "left": {"max_tokens": 24},
             "several": {"n": 2, "logprobs": True, "top_logprobs": 3},
-            "tool": {"tools": [_TOOL], "tool_choice": "required", "max_tokens": 48},
+            "tool": {"tools": [_TOOL], "tool_choice": "required", "max_tokens": 24},
             "schema": {"response_format": {"type": "json_schema", "json_schema": {"name": "s", "schema": _SCHEMA}}},
             "cloud": {"model": "cloud"},
             "private": {"model": "auto"},
