@@ -72,8 +72,7 @@ class Scheduler:
     # ---- for the server, on any thread
 
     def submit(self, job: Job) -> bool:
-        """Queue the job; False when the queue is full. One that has less than its share of a full queue takes the place
-        of another (see `waiting.displaced`), which is refused instead."""
+        """Queue the job; False when the queue is full, and nobody is to give way in it (see `waiting.displaced`)."""
         other = None
         with self._changed:
             if self._closing or len(self._jobs) >= self._limit + self._model.parallel:
@@ -101,8 +100,7 @@ class Scheduler:
 
     def retry_after(self) -> float:
         """Seconds until a place in the queue is likely to be free."""
-        now = time.monotonic()
-        oldest = max((now - one.work.began for one in list(self._active)), default=0.0)
+        oldest = max((time.monotonic() - one.work.began for one in list(self._active)), default=0.0)
         return self._speeds.retry_after(self._model.parallel, oldest)
 
     def figures(self, prompt_tokens: int | None = None) -> Figures:
