@@ -28,8 +28,8 @@ _SCHEMA = {
 }
 _TOOL = {"type": "function", "function": {"name": "open_ticket", "parameters": _SCHEMA}}
 KINDS: Mapping[str, int] = {
-    "short": 30, "stream": 20, "left": 8, "long": 5, "too long": 2, "conversation": 10, "several": 3,
-    "tool": 5, "schema": 4, "cloud": 5, "private": 3, "bad request": 2, "unknown model": 2, "wrong key": 1,
+    "short": 36, "stream": 20, "left": 8, "long": 3, "too long": 2, "conversation": 10, "several": 3,
+    "tool": 3, "schema": 2, "cloud": 5, "private": 3, "bad request": 2, "unknown model": 2, "wrong key": 1,
 }  # fmt: skip
 """How many in a hundred are of a kind."""
 
@@ -76,13 +76,13 @@ class Traffic:
 
     def _body(self, kind: str) -> dict[str, Any]:
         draw = self._random
-        text = self._text(draw.randint(80, 200) if kind == "long" else draw.randint(3, 30))
+        text = self._text(draw.randint(40, 120) if kind == "long" else draw.randint(3, 30))
         if kind == "too long":  # by tokens, not by what is estimated of its characters: the engine has to say so
             text = " ".join("".join(draw.choices("bcdfghjklmnpqrstvwxz", k=6)) for _ in range(900))
         messages = [{"role": "user", "content": text}]
         if draw.random() < 0.3 and kind != "long":
             messages.insert(0, {"role": "system", "content": _SYSTEM})
-        body: dict[str, Any] = {"model": "local", "messages": messages, "max_tokens": draw.choice((1, 2, 4, 8, 16))}
+        body: dict[str, Any] = {"model": "local", "messages": messages, "max_tokens": draw.choice((1, 2, 4, 8))}
         if kind in ("stream", "left") or (kind == "cloud" and draw.random() < 0.5):
             body |= {"stream": True, "stream_options": {"include_usage": True}}
         more: dict[str, dict[str, Any]] = {
