@@ -12,8 +12,10 @@ from typing import Any
 import anyio
 import pytest
 
+from adapters.llama_cpp import frames
 from adapters.llama_cpp.client import Exchange
-from adapters.llama_cpp.frames import Kind
+from adapters.llama_cpp.engine import Connection, Outbox
+from adapters.llama_cpp.frames import Decoder, Kind
 from adapters.llama_cpp.provider import LlamaCppProvider
 from adapters.llama_cpp.supervisor import EngineSupervisor
 from gateway.domain.call import Chunk
@@ -353,3 +355,29 @@ async def test_a_client_that_speaks_something_else_is_cut(provider: LlamaCppProv
     exchange.send(Kind.READY, b"{}")
     await until(lambda: not exchange.free, 2)
     assert await whole(provider, {"max_tokens": 1})
+
+
+async def test_an_answer_that_is_too_large_is_an_error_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is sent to others at the same moment arrives all the same."""
+    monkeypatch.setattr(frames, "MAX_FRAME_BYTES", 1000)
+    outbox = Outbox()
+    heard: dict[str, list[object]] = {}
+
+    class Client(Connection):
+        def __init__(self, name: str) -> None:
+            self.name = name
+            self._job = None
+
+        def cut(self) -> None:
+            heard[self.name] = ["cut"]
+
+        def write(self, data: bytes) -> None:
+            heard[self.name] = [frame.kind for frame in Decoder().feed(data)]
+
+    first, second, third = Client("first"), Client("second"), Client("third")
+    outbox.put(third, Kind.CHUNK, b"x" * 1000)
+    outbox.put(first, Kind.CHUNK, b"{}")
+    outbox.put(second, Kind.WHOLE, b"x" * 1000)
+    outbox.put(first, Kind.END, b"")
+    await until(lambda: len(heard) == 3)
+    assert heard == {"first": [Kind.CHUNK, Kind.END], "second": [Kind.ERROR], "third": ["cut"]}
