@@ -28,8 +28,8 @@ from gateway.cli.common import CliContext
 from gateway.cli.doctor_detector import detector_checks
 from gateway.cli.doctor_models import memory_checks, model_checks
 from gateway.cli.doctor_outside import channel_check, label_checks
+from gateway.cli.doctor_prices import price_checks, price_in_words
 from gateway.domain.errors import ConfigurationError
-from gateway.domain.money import Price
 from gateway.domain.target import Zone
 from gateway.settings import LlamaCppSettings, OpenAISettings, Settings, TargetSettings
 from gateway.sql import migrate, open_engine, reason
@@ -251,9 +251,8 @@ def _traces(settings: Settings) -> Iterator[Check]:
 
 def _target(settings: Settings, target: TargetSettings) -> Iterator[Check]:
     name = f"target {target.id}"
-    price, known = _price(target)
-    if not known:
-        yield failed(name, f"nobody knows the price of {target.model!r} of {target.provider!r}: it needs a 'price'")
+    price = price_in_words(settings, target)
+    yield from price_checks(name, settings, target)
     if isinstance(target.backend, LlamaCppSettings):
         yield from model_checks(name, settings, target, target.backend, price)
     else:
@@ -275,23 +274,6 @@ def _remote(
         yield warning(name, f"{detail}; requests go over {split.scheme}, unencrypted")
     else:
         yield ok(name, f"{detail}, {f'{variable} is set' if variable else 'without an API key'}")
-
-
-def _price(target: TargetSettings) -> tuple[str, bool]:
-    """In words, and whether it is known."""
-    if target.price is not None:
-        return _per_million(target.price), True
-    from gateway.budgets.prices import price_of
-
-    listed = price_of(target.provider, target.model, datetime.now(UTC).date())
-    if listed is not None:
-        return f"{_per_million(listed)} by the price table", True
-    return ("free", True) if target.zone is Zone.LOCAL else ("price unknown", False)
-
-
-def _per_million(price: Price) -> str:
-    """Pico-dollars a token are micro-dollars a million tokens."""
-    return f"{price.input / 1e6:g} USD in, {price.output / 1e6:g} USD out a million tokens"
 
 
 def _address(url: str, port: int) -> str:

@@ -22,6 +22,7 @@ from gateway.budgets.leases import LeasedLedger
 from gateway.budgets.ledger import StoreError
 from gateway.budgets.redis_ledger import RedisLedger
 from gateway.budgets.sql_ledger import SqlLedger
+from gateway.compose.costs import own_prices
 from gateway.compose.declared import declared
 from gateway.compose.inspection import Inspecting, new_detector, open_inspection
 from gateway.compose.policies import open_policies, state
@@ -161,6 +162,8 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         recorder.event("gateway started", policies.current.id.hash, __version__)
         for target, (version, sha256) in backends.versions.items():
             recorder.event("model in use", detail=f"sha256:{sha256}", target=target, model=version)
+        for target, price in own_prices(settings):
+            recorder.event("local price", detail=price, target=target)
         stack.callback(recorder.event, "gateway stopped", policies.current.id.hash)
         # What still runs when the server has stopped is over or cancelled; its records must be in before the stores go.
         stack.push_async_callback(endpoint.idle)

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 from adapters.llama_cpp.files import resolve
 from adapters.llama_cpp.provider import LlamaCppProvider
@@ -48,18 +49,7 @@ class Backends:
             raise ConfigurationError(f"{settings.file}: the target {target.id!r}: {error}") from error
         if located.version:
             self.versions[target.id] = (located.version, located.file.sha256 or "")
-        config = EngineConfig(
-            name=located.version or target.model,
-            model=path,
-            context_tokens=target.context_tokens,
-            threads=backend.threads,
-            gpu_layers=backend.gpu_layers,
-            parallel=backend.parallel,
-            queue=backend.queue,
-            batch_tokens=backend.batch_tokens,
-            flash_attention=backend.flash_attention,
-            share_prefixes=backend.share_prefixes,
-        )
+        config = engine_config(target, backend, path, located.version)
         engine = EngineSupervisor(config)
         await engine.start(wait=False)  # a large model loads while the gateway already serves; /readyz tells
         self.engines[target.id] = engine
@@ -90,6 +80,22 @@ class Backends:
             max_connections=backend.max_connections,
         )
         return OpenAICompatible(config)
+
+
+def engine_config(target: TargetSettings, backend: LlamaCppSettings, path: Path, version: str = "") -> EngineConfig:
+    """The engine of a local target, whose model is at `path` and is this `version` of the registry, if it is of it."""
+    return EngineConfig(
+        name=version or target.model,
+        model=path,
+        context_tokens=target.context_tokens,
+        threads=backend.threads,
+        gpu_layers=backend.gpu_layers,
+        parallel=backend.parallel,
+        queue=backend.queue,
+        batch_tokens=backend.batch_tokens,
+        flash_attention=backend.flash_attention,
+        share_prefixes=backend.share_prefixes,
+    )
 
 
 def output_limit_fields(settings: Settings) -> Mapping[str, LimitField]:

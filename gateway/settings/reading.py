@@ -10,13 +10,13 @@ from pathlib import Path
 
 from gateway.documents import DocumentError, Node, nearest, read
 from gateway.domain.errors import ConfigurationError
-from gateway.domain.money import Price
 from gateway.domain.record import label
 from gateway.domain.target import Route, Zone
 from gateway.settings.channels import read_channels
 from gateway.settings.company import CompanyFile, read_company_file
 from gateway.settings.labels import read_labels
 from gateway.settings.ner import NerSettings, chosen_engine
+from gateway.settings.prices import read_price
 from gateway.settings.recognizers import DEFAULT_COUNTRIES, RegistrySettings, chosen_countries, chosen_names
 from gateway.settings.shares import read_shares
 from gateway.settings.signatures import read_signatures
@@ -243,6 +243,7 @@ class _Reader:
         if adapter == "llama_cpp" and zone is Zone.CLOUD:
             found["zone"].fail("an engine on this machine is in the zone local")
         model = found["model"].text()
+        price, own_price = read_price(found.get("price"), local=zone is Zone.LOCAL, measurable=adapter == "llama_cpp")
         labels, label_terms = read_labels(found["labels"]) if "labels" in found else (frozenset[str](), ())
         return TargetSettings(
             id=found["id"].identifier(),
@@ -252,7 +253,8 @@ class _Reader:
             label_terms=label_terms,
             provider=found["provider"].identifier() if "provider" in found else adapter,
             model=model,
-            price=_price(found["price"]) if "price" in found else None,
+            price=price,
+            own_price=own_price,
             context_tokens=found["context_tokens"].integer(16, 1 << 30),
             max_output_tokens=found["max_output_tokens"].integer(1, 1 << 30),
             first_token=found["first_token"].seconds() if "first_token" in found else None,
@@ -357,12 +359,6 @@ def _integer(found: Mapping[str, Node], key: str, default: int, least: int, most
 
 def _repeated(names: Iterable[str]) -> list[str]:
     return [name for name, count in Counter(names).items() if count > 1]
-
-
-def _price(node: Node) -> Price:
-    found = node.mapping(("input", "output", "cached_input"), ("input", "output"))
-    scaled = {key: found[key].money() // 1000 for key in found}  # nano-dollars a million tokens → pico-dollars a token
-    return Price(scaled["input"], scaled["output"], scaled.get("cached_input", scaled["input"]))
 
 
 def _conversations(node: Node | None) -> ConversationSettings:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gateway.domain.money import Price
 from gateway.domain.target import Route, Zone
+from gateway.settings.prices import OwnPrice
 from gateway.settings.recognizers import RegistrySettings
 
 DEFAULT_HUB = "https://huggingface.co"
@@ -169,8 +170,9 @@ class LabelTerms:
 
 @dataclass(frozen=True, slots=True)
 class TargetSettings:
-    """A target and how to reach it. `price` None is looked up in the price table by `provider` and `model`. `labels`
-    are those that hold for ever; `label_terms` are all of which something is written down, those that expire too."""
+    """A target and how to reach it. `price` is what is asked for it, `own_price` what running it costs; with neither it
+    is looked up in the price table by `provider` and `model`. `labels` are those that hold for ever; `label_terms` are
+    all of which something is written down, those that expire too."""
 
     id: str
     zone: Zone
@@ -185,6 +187,7 @@ class TargetSettings:
     timeouts: TimeoutSettings
     backend: OpenAISettings | LlamaCppSettings
     label_terms: tuple[LabelTerms, ...] = ()
+    own_price: OwnPrice | None = None
 
     @property
     def expiring(self) -> tuple[tuple[str, date], ...]:
