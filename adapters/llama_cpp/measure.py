@@ -30,7 +30,7 @@ from gateway.domain.errors import ConfigurationError
 _LONGEST_PROMPT, _LONGEST_ANSWER = 1024, 128  # tokens
 _SHORT_WORDS = 6
 _LEAST_ROOM = 48  # tokens of context for each answer with its prompt
-_MORE_WORDS = 32
+_MORE_WORDS = 12
 _SLOWEST = 600.0  # seconds for one request: more is not worth waiting for
 _DIGITS = 4
 
@@ -44,10 +44,6 @@ class _Used:
 
     def __add__(self, other: _Used) -> _Used:
         return _Used(self.prompt + other.prompt, self.answer + other.answer)
-
-
-class TooShort(ConfigurationError):
-    """The model ends its answers at once, so its speed cannot be told."""
 
 
 async def measure(config: EngineConfig, seconds: float, tell: Callable[[str], None]) -> Measurement:
@@ -82,7 +78,7 @@ class _Bench:
         words = max(1, int(min(_LONGEST_PROMPT, context / 2) / per_word))
         self._tell(f"reading prompts of about {words * per_word:.0f} tokens")
         prompt = await self._prompts(words)
-        # All answers of a moment share the context; what does not fit would be read twice.
+        # All answers of a moment share the context, with their prompts; what does not fit would be read twice.
         answers = max(1, min(self._config.parallel, context // _LEAST_ROOM))
         length = max(8, min(_LONGEST_ANSWER, context // answers - 2 * short.prompt))
         self._tell(f"making {answers} answers of at most {length} tokens at a time")
@@ -109,7 +105,7 @@ class _Bench:
         took = time.monotonic() - began
         writing = took - used.prompt / prompt_speed
         if used.answer < 2 * count or writing <= 0:
-            raise TooShort("the model ends its answers at once: give its tokens_per_second in the settings")
+            raise ConfigurationError("the model ends its answers at once: give its tokens_per_second in the settings")
         return used.answer / writing
 
     async def _ask(self, words: int, max_tokens: int) -> _Used:

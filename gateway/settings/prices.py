@@ -18,9 +18,9 @@ _ASKED = ("input", "output", "cached_input")
 _WORKED_OUT = ("energy", "hardware", "utilisation", "tokens_per_second")
 _TARIFF = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?USD ?/ ?kWh")
 _PERCENT = re.compile(r"(\d{1,3}(?:\.\d{1,2})?) ?%", re.ASCII)
-_MOST_WATTS = 10_000_000
-_LEAST_YEARS, _MOST_YEARS = 0.01, 100
-_LEAST_SPEED, _MOST_SPEED = 0.001, 100_000_000
+_LEAST_WATTS, _MOST_WATTS = 1, 10_000_000
+_LEAST_YEARS, _MOST_YEARS = 0.25, 100
+_LEAST_SPEED, _MOST_SPEED = 0.125, 100_000_000
 _MOST_PICO = 10**12  # a dollar for one token
 
 
@@ -84,10 +84,11 @@ def _worked_out(node: Node, measurable: bool) -> OwnPrice:
 
 
 def _energy(node: Node) -> tuple[Decimal, Decimal, Decimal]:
+    before = len(node.problems.found)
     found = node.mapping(("watts", "idle_watts", "tariff"), ("watts", "tariff"))
-    watts = found["watts"].decimal(0, _MOST_WATTS)
+    watts = found["watts"].decimal(_LEAST_WATTS, _MOST_WATTS)
     idle_watts = found["idle_watts"].decimal(0, _MOST_WATTS) if "idle_watts" in found else Decimal(0)
-    if idle_watts > watts and found["watts"].present:
+    if idle_watts > watts and len(node.problems.found) == before:
         found["idle_watts"].fail(f"{idle_watts} is more than the {watts} watts under load")
     tariff = found["tariff"]
     written = _TARIFF.fullmatch(tariff.text()) if tariff.kind == "text" else None
@@ -98,10 +99,11 @@ def _energy(node: Node) -> tuple[Decimal, Decimal, Decimal]:
 
 def _hardware(node: Node) -> tuple[Decimal, Decimal]:
     """What it loses of its price in dollars, and in how many years."""
+    before = len(node.problems.found)
     found = node.mapping(("price", "years", "residual"), ("price", "years"))
     price = found["price"].money()
     residual = found["residual"].money() if "residual" in found else 0
-    if residual > price and found["price"].present:
+    if residual > price and len(node.problems.found) == before:
         found["residual"].fail("it cannot be worth more at the end than it cost")
     return Decimal(price - residual) / 10**9, found["years"].decimal(_LEAST_YEARS, _MOST_YEARS)
 
