@@ -50,8 +50,13 @@ def test_no_error_code_is_made_up() -> None:
 
 
 def setting_keys() -> set[str]:
-    """Every key that the reader of bailiwick.yaml asks a mapping for, read from its source."""
-    tree = ast.parse((ROOT / "gateway" / "settings" / "reading.py").read_text())
+    """Every key that the readers of bailiwick.yaml ask a mapping for, read from their sources."""
+    folder = ROOT / "gateway" / "settings"
+    return {key for name in ("reading.py", "prices.py") for key in _keys_of((folder / name).read_text())}
+
+
+def _keys_of(source: str) -> set[str]:
+    tree = ast.parse(source)
     named: dict[str, ast.expr] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
@@ -71,6 +76,7 @@ def _texts(node: ast.AST) -> set[str]:
 def test_the_settings_are_found() -> None:
     """The list that the next test stands on is not empty by mistake: it has keys of every mapping."""
     some = {"schema", "drain", "redis_env", "processes", "span_days", "gpu_layers", "proxy", "idle", "revision", "rank"}
+    some |= {"input", "idle_watts", "residual", "utilisation", "answer"}
     assert some <= setting_keys()
 
 
