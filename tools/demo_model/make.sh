@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Makes the demo model anew: corpus, training (about 21 CPU minutes), export, evaluation. README.md explains.
+# Makes the demo model anew: corpus, training (about 21 CPU minutes), export, evaluation, sample
+# answers (docs/demo-model.md). README.md explains.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 work=.cache/demo_model
@@ -9,4 +10,5 @@ $work/venv/bin/python -m tools.demo_model.corpus --out $work/corpus.jsonl
 $work/venv/bin/python -m tools.demo_model.train --corpus $work/corpus.jsonl --out $work
 $work/venv/bin/python -m tools.demo_model.export --trained $work --out models/demo-helpdesk.gguf
 .venv/bin/python -m tools.demo_model.evaluate --model models/demo-helpdesk.gguf
+.venv/bin/python -m tools.demo_model.answers --write
 sha256sum models/demo-helpdesk.gguf
