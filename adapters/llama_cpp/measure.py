@@ -14,7 +14,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import ROUND_DOWN, Decimal
 from typing import Any
@@ -49,7 +49,8 @@ class _Used:
 async def measure(config: EngineConfig, seconds: float, tell: Callable[[str], None]) -> Measurement:
     """Some `seconds` for each of the two speeds, and at least one round. `tell` hears what is done. Raises
     `ConfigurationError`."""
-    engine = EngineSupervisor(config)
+    # All answers come at once, and wait for a moment until the engine has taken them.
+    engine = EngineSupervisor(replace(config, queue=max(config.queue, config.parallel)))
     await engine.start()
     try:
         return await _Bench(engine, config, seconds, tell).run()

@@ -42,19 +42,20 @@ class OwnCost:
 
 def own_cost(settings: Settings, target: TargetSettings, own: OwnPrice) -> OwnCost:
     """Raises `ConfigurationError`, `NotMeasured` among them."""
+    where = f"{settings.file}: the price of the target {target.id!r}"
     try:
         if own.speeds is not None:
             return OwnCost(own.cost, own.speeds, own.at(own.speeds))
         measurement = Measurements(settings.model_cache).of(target.id)
-        if measurement is None:
-            raise NotMeasured(
-                f"its speed was not measured on this host yet: run `bailiwick models cost {target.id} --measure`, or "
-                "give it: tokens_per_second: {prompt: …, answer: …}"
-            )
-        changed = measurement.changed(conditions_now(settings, target))
-        return OwnCost(own.cost, measurement.speeds, own.at(measurement.speeds), measurement, changed)
+        if measurement is not None:
+            changed = measurement.changed(conditions_now(settings, target))
+            return OwnCost(own.cost, measurement.speeds, own.at(measurement.speeds), measurement, changed)
     except ConfigurationError as error:
-        raise type(error)(f"{settings.file}: the price of the target {target.id!r}: {error}") from error
+        raise ConfigurationError(f"{where}: {error}") from error
+    raise NotMeasured(
+        f"{where}: its speed was not measured on this host yet: run `bailiwick models cost {target.id} --measure`, or "
+        "give it: tokens_per_second: {prompt: …, answer: …}"
+    )
 
 
 def own_prices(settings: Settings) -> Iterator[tuple[str, str]]:

@@ -49,6 +49,14 @@ def test_the_formula_with_its_numbers(tmp_path: Path) -> None:
     assert rows[1] == ["cloud", "cloud", "1", "1", "4", "0.002", "never"]
 
 
+def test_what_is_left_out_is_not_shown(tmp_path: Path) -> None:
+    """With energy alone there is one line of cost and nothing to add up."""
+    price = re.sub(r"hardware: \{.*?\}, ", "", GIVEN)
+    lines = run(setup(tmp_path, price), "models", "cost", "house").stdout.splitlines()
+    assert [line.split()[0] for line in lines[1:5]] == ["energy", "prompt", "answer", "cached"]
+    assert lines[2].endswith("= 0.016 USD a million tokens")
+
+
 def test_the_share_from_which_it_is_cheaper(tmp_path: Path) -> None:
     """At the utilisation that it tells, a request of that size costs here what it costs there."""
     cheap = setup(tmp_path, GIVEN.replace("8766 USD", "87.66 USD"))

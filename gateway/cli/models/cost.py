@@ -145,11 +145,16 @@ def _formula(target: str, cost: OwnCost) -> list[str]:
         lines.append(f"measured under other conditions, measure again: {cost.changed}")
     energy = f"({running.watts} W + {running.idle_watts} W * {rest} / {busy}) * {running.tariff} USD/kWh"
     hardware = f"{_plain(Fraction(running.hardware))} USD / ({running.years} years * 8,766 h * {busy})"
-    rows = [
-        ("energy", energy, f"{_dollars(running.energy_per_hour)} USD an hour of work"),
-        ("hardware", hardware, f"{_dollars(running.hardware_per_hour)} USD an hour of work"),
-        ("together", "energy + hardware", f"{_dollars(running.per_hour)} USD an hour of work"),
+    parts = [
+        (name, formula, f"{_dollars(amount)} USD an hour of work")
+        for name, formula, amount in (
+            ("energy", energy, running.energy_per_hour),
+            ("hardware", hardware, running.hardware_per_hour),
+        )
+        if amount  # what is left out in the settings is left out here
     ]
+    together = ("together", "energy + hardware", f"{_dollars(running.per_hour)} USD an hour of work")
+    rows = [*parts, together] if len(parts) == 2 else parts
     for name, speed, price in (
         ("prompt", speeds.prompt, cost.price.input),
         ("answer", speeds.answer, cost.price.output),

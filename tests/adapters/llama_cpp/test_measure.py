@@ -18,7 +18,7 @@ pytestmark = pytest.mark.anyio
 
 async def test_a_real_model_is_measured() -> None:
     """Prompts are read faster than answers are made; how it was measured is kept with it, and what is done is told."""
-    engine, said = config(DEMO_MODEL, context_tokens=512, parallel=4), list[str]()
+    engine, said = config(DEMO_MODEL, context_tokens=512, parallel=4, queue=1), list[str]()
     found = await measure(engine, 0.3, said.append)
     assert found.speeds.prompt > found.speeds.answer > 1
     assert (found.answers, found.conditions) == (4, conditions(engine))
