@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from decimal import Decimal, InvalidOperation
 from importlib.metadata import version
 from pathlib import Path
@@ -22,7 +22,13 @@ from gateway.domain.errors import ConfigurationError
 from gateway.domain.running_cost import TokenSpeeds
 
 _SCHEMA = 1
-_MATTERS = ("context_tokens", "gpu_layers", "parallel", "batch_tokens", "flash_attention")
+_SAID_OTHERWISE = frozenset(("name", "model", "threads"))
+_DO_NOT_MATTER = frozenset(
+    (
+        *("queue", "share_prefixes", "nice", "start_timeout", "stall_seconds", "stop_timeout"),
+        *("ping_interval", "backoff_first", "backoff_most", "healthy_after"),
+    )
+)
 
 Conditions = Mapping[str, str | int]
 
@@ -57,7 +63,11 @@ def conditions(config: EngineConfig) -> Conditions:
         raise ConfigurationError(f"{config.model} cannot be read: {error.strerror}") from error
     found: dict[str, str | int] = {"model": config.name, "bytes": size, "llama_cpp": version("llama-cpp-python")}
     found["threads"] = config.threads or default_threads()
-    return found | {name: getattr(config, name) for name in _MATTERS}
+    # Whatever an engine can be told counts, unless it is known not to: so a setting that is new is not forgotten here.
+    for name in (each.name for each in fields(config) if each.name not in _DO_NOT_MATTER | _SAID_OTHERWISE):
+        value = getattr(config, name)
+        found[name] = value if isinstance(value, int | str) else str(value)
+    return found
 
 
 class Measurements:
@@ -103,6 +113,8 @@ def _measurements(document: Any) -> dict[str, Measurement]:
     if document["schema"] != _SCHEMA:
         raise ValueError("another schema")
     found = {name: Measurement(**said) for name, said in document["targets"].items()}
-    if any(min(each.speeds.prompt, each.speeds.answer) <= 0 for each in found.values()):
-        raise ValueError("no speed")
+    for each in found.values():
+        speeds = each.speeds.prompt, each.speeds.answer
+        if not (min(speeds) > 0 and max(speeds).is_finite() and isinstance(each.conditions, dict)):
+            raise ValueError("no measurement")
     return found

@@ -14,6 +14,8 @@ from adapters.llama_cpp.supervisor import EngineConfig, default_threads
 from gateway.domain.errors import ConfigurationError
 from gateway.domain.running_cost import TokenSpeeds
 
+GOOD = {"prompt": "9", "answer": "1", "answers": 4, "at": "2026-11-21T09:30:00+00:00", "conditions": {"threads": 1}}
+
 
 @pytest.fixture
 def config(tiny_model: Path) -> EngineConfig:
@@ -69,11 +71,15 @@ def test_another_file_is_noticed(tmp_path: Path, config: EngineConfig) -> None:
         "[]",
         '{"schema": 2, "targets": {}}',
         '{"schema": 1, "targets": {"house": {"prompt": "1"}}}',
-        json.dumps(
-            {"schema": 1, "targets": {"h": dict.fromkeys(("prompt", "answer", "answers", "at", "conditions"), "x")}}
-        ),
-        json.dumps(
-            {"schema": 1, "targets": {"h": dict.fromkeys(("prompt", "answer", "answers", "at", "conditions"), "0")}}
+        *(
+            json.dumps({"schema": 1, "targets": {"h": GOOD | change}})
+            for change in (
+                {"prompt": "x"},
+                {"answer": "0"},
+                {"answer": "Infinity"},
+                {"prompt": "NaN"},
+                {"conditions": "x"},
+            )
         ),
     ],
 )
