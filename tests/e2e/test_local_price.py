@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 from click.testing import CliRunner
 
 from gateway.cli import main
-from gateway.domain.money import NanoUsd, Price, in_usd
+from gateway.compose.tools import day_budget
+from gateway.domain.estimate import prompt_token_bound
+from gateway.domain.money import NanoUsd, Price, in_usd, usd
 from gateway.domain.record import RecordKind
+from gateway.policy.replay import DayBudget
+from gateway.settings import load_settings
 from support.evidence import eventually, outcomes, records
 from support.live import Gateway, Setup, live_gateway, local_target
 
@@ -68,6 +73,38 @@ def test_an_answer_costs_what_it_took(gateway: Gateway, price: Price) -> None:
     metrics = gateway.client.get("/metrics").text
     (counted,) = [line for line in metrics.splitlines() if line.startswith("bailiwick_cost_usd_total{")]
     assert float(counted.split()[-1]) == pytest.approx(total / 10**9)
+
+
+def test_a_cap_holds_to_the_last_nano_dollar(gateway: Gateway, price: Price) -> None:
+    """An answer is cut so that it cannot cost more than its request may, at this price too; where not even the prompt
+    can be paid, nothing is asked of the model."""
+    body = {
+        "model": "private",
+        "messages": [{"role": "user", "content": "Write a short reply to Anna about her order."}],
+    }
+    raw = json.dumps(body).encode()
+    length = prompt_token_bound(len(raw))
+    for tokens in (20, 30):  # an answer of fewer than 16 is of no use
+        cap = NanoUsd((length * price.input + tokens * price.output) // 1000)
+        headers = {"content-type": "application/json", "x-bailiwick-max-cost": in_usd(cap)}
+        answer = gateway.client.post("/v1/chat/completions", content=raw, headers=headers)
+        assert answer.status_code == 200, answer.text
+        assert 0 < usd(answer.headers["x-bailiwick-cost"]) <= cap
+        assert answer.json()["usage"]["completion_tokens"] <= tokens
+    headers = {
+        "content-type": "application/json",
+        "x-bailiwick-max-cost": in_usd(NanoUsd(length * price.input // 2000)),
+    }
+    refused = gateway.client.post("/v1/chat/completions", content=raw, headers=headers)
+    assert refused.status_code == 403
+    assert "house: could cost more than the cap" in refused.json()["error"]["message"]
+
+
+def test_nobody_sends_a_bill(gateway: Gateway) -> None:
+    """What running a local model costs does not count against the app's budget."""
+    settings = load_settings(gateway.config, environ={})
+    assert any(outcome.cost for outcome in outcomes(gateway.state))
+    assert day_budget(settings, "acme", "support-bot", datetime.now(UTC).date()) == DayBudget(0, 0)
 
 
 def test_the_cheaper_one_goes_first(gateway: Gateway) -> None:

@@ -4,6 +4,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 work=.cache/demo_model
+export OMP_WAIT_POLICY=PASSIVE # on a machine with other work, threads that spin while they wait took 3 times the CPU
 [ -x $work/venv/bin/python ] || python3 -m venv $work/venv
 $work/venv/bin/pip install --quiet -r tools/demo_model/requirements.txt
 $work/venv/bin/python -m tools.demo_model.corpus --out $work/corpus.jsonl
