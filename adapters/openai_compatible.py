@@ -69,7 +69,7 @@ class OpenAICompatible:
         now: Callable[[], float] = time.time,
     ) -> None:
         self._url = endpoint(config.base_url, "/chat/completions")
-        headers = _headers(config)
+        headers = request_headers(config)
         # A stream is better uncompressed: compressors hold events back.
         self._stream_headers = httpx.Headers({**headers, "accept": "text/event-stream", "accept-encoding": "identity"})
         self._whole_headers = httpx.Headers({**headers, "accept": "application/json", "accept-encoding": "gzip"})
@@ -344,7 +344,8 @@ def _pieces(response: httpx.Response) -> AsyncIterator[bytes]:
     return response.aiter_bytes()
 
 
-def _headers(config: OpenAICompatibleConfig) -> dict[str, str]:
+def request_headers(config: OpenAICompatibleConfig) -> dict[str, str]:
+    """The headers that each request has, by lower-case name. Raises `ConfigurationError`."""
     headers = {"content-type": "application/json", "user-agent": "bailiwick"}
     if config.api_key is not None:
         headers["authorization"] = f"Bearer {config.api_key}"

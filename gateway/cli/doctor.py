@@ -29,6 +29,7 @@ from gateway.cli.doctor_detector import detector_checks
 from gateway.cli.doctor_models import memory_checks, model_checks
 from gateway.cli.doctor_outside import channel_check, label_checks
 from gateway.cli.doctor_prices import price_checks, price_in_words
+from gateway.cli.doctor_servers import server_checks
 from gateway.domain.errors import ConfigurationError
 from gateway.domain.target import Zone
 from gateway.settings import LlamaCppSettings, OpenAISettings, Settings, TargetSettings
@@ -257,13 +258,16 @@ def _target(settings: Settings, target: TargetSettings) -> Iterator[Check]:
         yield from model_checks(name, settings, target, target.backend, price)
     else:
         yield from _remote(name, settings, target, target.backend, price)
+        yield from server_checks(target)
 
 
 def _remote(
     name: str, settings: Settings, target: TargetSettings, backend: OpenAISettings, price: str
 ) -> Iterator[Check]:
     split = urlsplit(backend.base_url)
-    detail = f"{target.model} at {split.hostname}, {target.zone.value}, {price}"
+    several = len(backend.servers.base_urls) if backend.servers is not None else 1
+    place = split.hostname if several == 1 else f"{several} servers"
+    detail = f"{target.model} at {place}, {target.zone.value}, {price}"
     variable = backend.api_key_env
     if variable and not os.environ.get(variable):
         if settings.scripted_cloud:

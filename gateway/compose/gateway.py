@@ -141,7 +141,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         await backends.open(settings, stack)
         recorder, pipeline = _pipeline(settings, inspecting, policies, stores, directory, backends, stack)
         probe = SelfProbe(pipeline, directory, openai_chat)
-        upkeep = Upkeep(settings, policies, probe, recorder, stores.metrics, backends.engines)
+        upkeep = Upkeep(settings, policies, probe, recorder, stores.metrics, backends)
         endpoint = ChatEndpoint(pipeline, stores.keys, _limits(settings))
         stores.metrics.watch_in_flight(lambda: endpoint.in_flight)
         service = Service(
@@ -152,6 +152,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             directory=directory,
             limits=_limits(settings),
             problems=upkeep.problems,
+            servers=upkeep.servers,
             explain=_explainer(pipeline, policies),
             policy=lambda: state(policies),
             encode=lambda record: orjson.loads(encode(record)),
@@ -311,7 +312,7 @@ def _pipeline(
         inspector=inspecting.inspector,
         decide=decide,
         approvals=approvals,
-        selector=Selector(directory.targets, latency, breaker),
+        selector=Selector(directory.targets, latency, breaker, backends.servers),
         dispatcher=dispatcher,
         replier=Replier(recorder, purse, inspecting.masker, observer(stores.metrics, clock)),
         recorder=recorder,
@@ -336,6 +337,8 @@ def _explainer(pipeline: Pipeline, policies: PolicyStore) -> Callable[[Exchange]
                 "at_most_usd": in_usd(candidate.worst_cost),
                 "max_output_tokens": candidate.clamp,
                 "expected_first_token": candidate.expected_first_token,
+                **({"paused": True} if candidate.paused else {}),
+                **({"full": True} if candidate.full else {}),
             }
             for candidate in plan.candidates
         ]

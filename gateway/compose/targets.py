@@ -6,12 +6,15 @@ import asyncio
 import os
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from adapters.llama_cpp.files import resolve
 from adapters.llama_cpp.provider import LlamaCppProvider
 from adapters.llama_cpp.shelf import locate
 from adapters.llama_cpp.supervisor import EngineConfig, EngineSupervisor
+from adapters.model_servers.provider import ModelServers, ModelServersConfig
+from adapters.model_servers.server import Room
 from adapters.openai_compatible import OpenAICompatible, OpenAICompatibleConfig
 from adapters.scripted_cloud import ScriptedCloud
 from gateway.dialects.openai_chat import LIMIT_FIELDS, LimitField
@@ -23,11 +26,13 @@ from gateway.settings import LlamaCppSettings, OpenAISettings, Settings, TargetS
 class Backends:
     """Every provider, opened; closed by the stack. `engines` are the supervisors of local engines by target id;
     `versions` says which version of a registered model (``name@number``) such an engine has, with its SHA-256;
-    `scripted` is the scripted cloud that stands in for targets without a key, if there are any."""
+    `servers` are the servers on other machines, by target id. `scripted` is the scripted cloud that stands in for
+    targets without a key, if there are any."""
 
     def __init__(self) -> None:
         self.providers: dict[str, Provider] = {}
         self.engines: dict[str, EngineSupervisor] = {}
+        self.servers: dict[str, ModelServers] = {}
         self.versions: dict[str, tuple[str, str]] = {}
         self.scripted: ScriptedCloud | None = None
 
@@ -59,7 +64,6 @@ class Backends:
         self, settings: Settings, target: TargetSettings, backend: OpenAISettings, stack: AsyncExitStack
     ) -> Provider:
         key = os.environ.get(backend.api_key_env) if backend.api_key_env else None
-        base_url = backend.base_url
         if backend.api_key_env and not key:
             if not settings.scripted_cloud:
                 raise ConfigurationError(
@@ -68,18 +72,41 @@ class Backends:
                 )
             if self.scripted is None:
                 self.scripted = await stack.enter_async_context(ScriptedCloud())
-            base_url = self.scripted.base_url
-        config = OpenAICompatibleConfig(
-            base_url=base_url,
-            api_key=key,
-            organisation=backend.organisation,
-            project=backend.project,
-            headers=backend.headers,
-            ca_file=backend.ca_file,
-            proxy=backend.proxy,
-            max_connections=backend.max_connections,
-        )
-        return OpenAICompatible(config)
+            return OpenAICompatible(replace(_config(backend, key), base_url=self.scripted.base_url))
+        servers = servers_of(target, key)
+        if servers is None:
+            return OpenAICompatible(_config(backend, key))
+        self.servers[target.id] = ModelServers(servers)
+        return self.servers[target.id]
+
+
+def servers_of(target: TargetSettings, key: str | None) -> ModelServersConfig | None:
+    """The servers behind a target; None where it names none."""
+    backend = target.backend
+    if not isinstance(backend, OpenAISettings) or backend.servers is None:
+        return None
+    servers = backend.servers
+    return ModelServersConfig(
+        model=target.model,
+        kind=servers.kind,
+        base_urls=servers.base_urls,
+        common=_config(backend, key),
+        room=Room(servers.parallel, servers.queue),
+        poll=servers.poll,
+    )
+
+
+def _config(backend: OpenAISettings, key: str | None) -> OpenAICompatibleConfig:
+    return OpenAICompatibleConfig(
+        base_url=backend.base_url,
+        api_key=key,
+        organisation=backend.organisation,
+        project=backend.project,
+        headers=backend.headers,
+        ca_file=backend.ca_file,
+        proxy=backend.proxy,
+        max_connections=backend.max_connections,
+    )
 
 
 def engine_config(target: TargetSettings, backend: LlamaCppSettings, path: Path, version: str = "") -> EngineConfig:

@@ -18,6 +18,7 @@ from gateway.settings.labels import read_labels
 from gateway.settings.ner import NerSettings, chosen_engine
 from gateway.settings.prices import read_price
 from gateway.settings.recognizers import DEFAULT_COUNTRIES, RegistrySettings, chosen_countries, chosen_names
+from gateway.settings.servers import ROOM_KEYS, SERVER_KEYS, read_servers
 from gateway.settings.shares import read_shares
 from gateway.settings.signatures import read_signatures
 from gateway.settings.values import (
@@ -77,7 +78,7 @@ _OPENAI = (
 )
 _LLAMA_CPP = (
     *("file", "sha256", "hub", "threads", "gpu_layers"),
-    *("parallel", "queue", "batch_tokens", "flash_attention", "share_prefixes"),
+    *("batch_tokens", "flash_attention", "share_prefixes"),
 )
 _INSPECTION = (
     *("timeout", "processes", "cache_bytes", "cache_in_redis"),
@@ -233,9 +234,9 @@ class _Reader:
 
     def _target(self, node: Node) -> TargetSettings:
         required = ("id", "adapter", "zone", "region", "model", "context_tokens", "max_output_tokens")
-        found = node.mapping((*_TARGET, *_OPENAI, *_LLAMA_CPP), required)
+        found = node.mapping((*_TARGET, *_OPENAI, *SERVER_KEYS, *_LLAMA_CPP, *ROOM_KEYS), required)
         adapter = found["adapter"].one_of(("openai", "llama_cpp"))
-        foreign = _OPENAI if adapter == "llama_cpp" else _LLAMA_CPP
+        foreign = (*_OPENAI, *SERVER_KEYS) if adapter == "llama_cpp" else _LLAMA_CPP
         for key in foreign:
             if key in found:
                 found[key].fail(f"'{key}' is not a setting of the adapter {adapter}")
@@ -259,12 +260,14 @@ class _Reader:
             max_output_tokens=found["max_output_tokens"].integer(1, 1 << 30),
             first_token=found["first_token"].seconds() if "first_token" in found else None,
             timeouts=_timeouts(found.get("timeouts")),
-            backend=self._llama_cpp(node, found, model) if adapter == "llama_cpp" else self._openai(node, found),
+            backend=self._llama_cpp(node, found, model) if adapter == "llama_cpp" else self._openai(node, found, zone),
         )
 
-    def _openai(self, node: Node, found: Mapping[str, Node]) -> OpenAISettings:
-        if "base_url" not in found:
-            node.fail("the adapter openai needs 'base_url', such as https://api.openai.com/v1")
+    def _openai(self, node: Node, found: Mapping[str, Node], zone: Zone) -> OpenAISettings:
+        servers = read_servers(node, found, zone)
+        if servers is None and "base_url" not in found:
+            if "base_urls" not in found:
+                node.fail("the adapter openai needs 'base_url', such as https://api.openai.com/v1")
             return OpenAISettings("", None)
         headers: dict[str, str] = {}
         for key, value in found["headers"].items(allow_empty=True) if "headers" in found else []:
@@ -272,7 +275,8 @@ class _Reader:
                 key.fail("this is not a header's name")
             headers[key.text()] = value.text()
         return OpenAISettings(
-            base_url=found["base_url"].text(),
+            base_url=servers.base_urls[0] if servers is not None else found["base_url"].text(),
+            servers=servers,
             api_key_env=found["api_key_env"].text() if "api_key_env" in found else None,
             organisation=found["organisation"].text() if "organisation" in found else None,
             project=found["project"].text() if "project" in found else None,

@@ -113,7 +113,22 @@ class PolicySignatures:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelServerSettings:
+    """The servers behind one target of the zone local: what `kind` of server they are, and where each is. They are
+    looked at every `poll` seconds. `parallel` is how many requests one answers at a time where it does not tell (None:
+    nobody knows), and with `queue` requests waiting one counts as full."""
+
+    kind: str
+    base_urls: tuple[str, ...]
+    poll: float = 2.0
+    parallel: int | None = None
+    queue: int = 32
+
+
+@dataclass(frozen=True, slots=True)
 class OpenAISettings:
+    """`base_url` is the first of several where `servers` has them."""
+
     base_url: str
     api_key_env: str | None
     organisation: str | None = None
@@ -123,6 +138,7 @@ class OpenAISettings:
     proxy: str | None = field(default=None, repr=False)
     output_limit_field: str | None = None
     max_connections: int = 256
+    servers: ModelServerSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)
