@@ -18,11 +18,13 @@ from gateway.http.errors import _FINAL, STATUS
 from gateway.settings import (
     InspectionSettings,
     LlamaCppSettings,
+    ModelServerSettings,
     OpenAISettings,
     ServerSettings,
     TelemetrySettings,
     load_settings,
 )
+from gateway.settings.servers import ROOM_KEYS, SERVER_KEYS
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -66,7 +68,7 @@ def _keys_of(source: str) -> set[str]:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "mapping":
             for part in ast.walk(node.args[0]):
                 keys |= _texts(named[part.id]) if isinstance(part, ast.Name) and part.id in named else _texts(part)
-    return keys
+    return keys | {*SERVER_KEYS, *ROOM_KEYS}
 
 
 def _texts(node: ast.AST) -> set[str]:
@@ -88,7 +90,8 @@ def test_every_setting_is_explained(key: str) -> None:
 
 def defaults() -> Iterator[tuple[str, str]]:
     """Each setting with a number as its default, as the page writes it: durations in seconds, the rest as they are."""
-    for section in (ServerSettings, InspectionSettings, TelemetrySettings, OpenAISettings, LlamaCppSettings):
+    sections = (ServerSettings, InspectionSettings, TelemetrySettings, OpenAISettings, ModelServerSettings)
+    for section in (*sections, LlamaCppSettings):
         for field in fields(section):
             if isinstance(field.default, int | float) and not isinstance(field.default, bool):
                 unit = "s" if isinstance(field.default, float) else ""

@@ -106,7 +106,7 @@ class Asker:
         response = await self._transport.handle_async_request(request)
         try:
             if response.headers.get("content-encoding", "identity") != "identity":
-                raise NoAnswer(f"{path} is compressed, which was not asked for")
+                raise NoAnswer(f"{path} is compressed without being asked to")
             parts: list[bytes] = []
             size = 0
             stream = response.stream
