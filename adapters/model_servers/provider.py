@@ -18,7 +18,7 @@ from adapters.model_servers.server import ModelServer, Room
 from adapters.model_servers.sight import Look
 from adapters.model_servers.vllm import Vllm
 from adapters.openai_compatible import OpenAICompatible, OpenAICompatibleConfig, request_headers
-from gateway.domain.call import ProviderCall, ProviderEvent
+from gateway.domain.call import ProviderCall, ProviderEvent, Whole
 from gateway.domain.errors import Code, ProviderError
 from gateway.domain.estimate import CHARACTERS_PER_TOKEN
 from gateway.domain.standing import ServerState, Standing
@@ -58,10 +58,10 @@ class ModelServers:
             raise ProviderError(Code.EGRESS_REFUSED, "The request was not cleared for this target.", retryable=False)
         left = list(self._servers)
         problem: ProviderError | None = None
-        while (server := self._choose(left)) is not None:
-            late = self._late(server, call)
-            if late is not None:
-                raise problem or late
+        while (server := self._choose(left) or self._last_resort(left)) is not None:
+            expected = server.first_token(len(call.body) // CHARACTERS_PER_TOKEN)
+            if expected is not None and call.first_token is not None and server.latest(expected) > call.first_token:
+                raise problem or _late(server, call, expected)
             left.remove(server)
             began = server.began()
             complete = first = False
@@ -69,7 +69,7 @@ class ModelServers:
                 async with aclosing(server.calls.stream(call)) as events:
                     async for event in events:
                         if not first:
-                            server.answered(began)
+                            server.answered(began, expected, whole=isinstance(event, Whole))
                             first = True
                         yield event
                 complete = True
@@ -103,7 +103,8 @@ class ModelServers:
         """See `Live`: that of the server which would get the next call."""
         server = self._choose(self._servers)
         if server is not None:
-            return Standing(server.up, False, server.first_token(prompt_tokens))
+            expected = server.first_token(prompt_tokens)
+            return Standing(server.up, False, expected, None if expected is None else server.latest(expected))
         up = [one for one in self._servers if one.up is not False]
         return Standing(up=None if up else False, full=bool(up))
 
@@ -137,21 +138,10 @@ class ModelServers:
         return min(able, key=lambda server: (server.load / (server.places or 1), server.used), default=None)
 
     @staticmethod
-    def _late(server: ModelServer, call: ProviderCall) -> ProviderError | None:
-        """The refusal of a call that would be late, where another target can take it. The least loaded server is also
-        the one that answers first, as far as anybody can tell."""
-        if call.first_token is None:
-            return None
-        expected = server.first_token(len(call.body) // CHARACTERS_PER_TOKEN)
-        if expected is None or expected <= call.first_token:
-            return None
-        return ProviderError(
-            Code.OVERLOADED,
-            "The model server cannot answer in time.",
-            detail=f"target {call.target.id}: the first token is expected after {expected:.2f} s",
-            retry_after=server.retry_after,
-            sent=False,
-        )
+    def _last_resort(servers: Sequence[ModelServer]) -> ModelServer | None:
+        """One that failed but looks well, tried longest ago: as a target is still tried whose breaker is open."""
+        able = [server for server in servers if server.paused and not server.full]
+        return min(able, key=lambda server: server.used, default=None)
 
     def _nobody(self) -> ProviderError:
         up = [server for server in self._servers if server.up is not False]
@@ -173,6 +163,18 @@ def _server(config: ModelServersConfig, url: str) -> ModelServer:
     one = replace(config.common, base_url=url)
     asker = Asker(url, request_headers(one), ca_file=one.ca_file, proxy=one.proxy)
     return ModelServer(url, OpenAICompatible(one), asker, KINDS[config.kind](), config.room)
+
+
+def _late(server: ModelServer, call: ProviderCall, expected: float) -> ProviderError:
+    """The refusal of a call that would be late, where another target can take it. The least loaded server is also the
+    one that answers first, as far as anybody can tell."""
+    return ProviderError(
+        Code.OVERLOADED,
+        "The model server cannot answer in time.",
+        detail=f"target {call.target.id}: the first token may take {server.latest(expected):.2f} s",
+        retry_after=server.retry_after,
+        sent=False,
+    )
 
 
 def _elsewhere(error: ProviderError) -> bool:

@@ -10,11 +10,13 @@ from typing import Protocol
 @dataclass(frozen=True, slots=True)
 class Standing:
     """`up` False: no server of the target can take a request now; None: nobody knows. `full`: all have more waiting
-    than they should. `first_token` is the predicted time to the first token in seconds, None where it is unknown."""
+    than they should. `first_token` is the predicted time to the first token in seconds and `latest` what 95 of 100
+    requests with that prediction keep; None where nothing is known."""
 
     up: bool | None = None
     full: bool = False
     first_token: float | None = None
+    latest: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

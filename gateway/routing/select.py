@@ -64,7 +64,7 @@ class Selector:
         drawn = route.drawn(demand.id)
         if drawn:
             order[drawn] = -1  # before all that are listed
-        candidates.sort(key=lambda candidate: self._rank(candidate, decision, route, demand, order))
+        candidates.sort(key=lambda candidate: self._rank(candidate, route, demand, order))
         return Plan(tuple(candidates), tuple(rejected))
 
     def _candidate(self, target: Target, decision: Decision, demand: Demand) -> Candidate | TargetVerdict:
@@ -87,26 +87,26 @@ class Selector:
         expected = standing.first_token
         if expected is None:
             expected = self.latency.expected(target.id, target.first_token)
-        return Candidate(target, cost, clamp, expected, paused=standing.up is False, full=standing.full)
+        latest = expected if standing.latest is None else standing.latest
+        late = decision.first_token is not None and latest is not None and latest > decision.first_token
+        return Candidate(target, cost, clamp, expected, late, paused=standing.up is False, full=standing.full)
 
     def _standing(self, target: Target, demand: Demand) -> Standing:
         live = self._live.get(target.id)
         return live.standing(demand.token_estimate) if live is not None else Standing()
 
     def _rank(
-        self, candidate: Candidate, decision: Decision, route: Route, demand: Demand, order: Mapping[str, int]
+        self, candidate: Candidate, route: Route, demand: Demand, order: Mapping[str, int]
     ) -> tuple[bool, bool, int, int]:
         """Smaller is better: not paused or down, not full and expected in time, then the one drawn by its share, price,
         the order listed."""
         target = candidate.target
-        expected = candidate.expected_first_token
-        late = decision.first_token is not None and expected is not None and expected > decision.first_token
         paused = candidate.paused or self.breaker.waiting(target.id) > 0
         likely = -1 if order[target.id] < 0 else 0  # the one drawn goes before one that is free
         if route.rank == "cost" and order[target.id] >= 0:
             output = min(demand.max_output or _TYPICAL_OUTPUT, _TYPICAL_OUTPUT) * demand.choices
             likely = target.price.cost(Usage(demand.token_estimate, output))
-        return (paused, late or candidate.full, likely, order[target.id])
+        return (paused, candidate.late or candidate.full, likely, order[target.id])
 
 
 def _rejected(target: Target, reason: str) -> TargetVerdict:

@@ -239,6 +239,11 @@ async def test_failures_in_a_row_pause_a_server_whatever_its_health_says() -> No
         await failure(provider, call())
         await provider.look()
         assert ups(provider) == [False]
+        assert provider.standing(1) == Standing(up=False)
+        before = server.calls
+        await failure(provider, call())
+        assert server.calls == before + 1, "where there is no other, it is tried all the same"
+        await provider.look()
         clock = [asyncio.get_running_loop().time() + 100]
         provider.servers[0]._monotonic = lambda: clock[0]
         assert ups(provider) == [True]
@@ -327,9 +332,25 @@ async def test_the_time_to_the_first_token_is_predicted() -> None:
     async with over(plain, kind="ollama") as provider:
         assert provider.standing(1000).first_token is None
         await events(provider, call())
+        assert provider.standing(1000).first_token is None, "a whole answer does not tell when its first token came"
+        await events(provider, call(stream=True))
         measured = provider.standing(1000).first_token
         assert measured is not None
         assert measured >= 0.1
+
+
+async def test_the_bound_learns_from_what_came() -> None:
+    """It is the prediction times two at first, and comes down while calls keep it."""
+    server = FakeVllm()
+    server.figures = VllmFigures(first_token=(50.0, 10))
+    async with over(server) as provider:
+        assert provider.standing(10) == Standing(True, False, 5.0, pytest.approx(10.0))
+        for _ in range(40):
+            await events(provider, call(stream=True))
+        standing = provider.standing(10)
+        assert standing.first_token == 5.0
+        assert standing.latest is not None
+        assert standing.latest / standing.first_token == pytest.approx(2 * 0.99**40, rel=0.01)
 
 
 async def test_places_that_are_taken_are_waited_for() -> None:
@@ -355,9 +376,9 @@ async def test_a_call_that_would_be_late_is_refused() -> None:
     async with over(server) as provider:
         error = await failure(provider, call(first_token=1.0))
         assert (error.code, error.retryable, error.sent) == (Code.OVERLOADED, True, False)
-        assert "5.00 s" in error.detail
+        assert "10.00 s" in error.detail
         assert server.calls == 0
-        assert await events(provider, call(first_token=6.0))
+        assert await events(provider, call(first_token=11.0))
         assert await events(provider, call())
 
 
