@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
 import orjson
@@ -58,7 +59,7 @@ class LlamaServer:
             return await self._slots(ask), _METRICS_OFF
         if page.status != 200:
             raise NoAnswer(f"/metrics has status {page.status}")
-        found = read_metrics(page.body, (_RUNNING, _WAITING, _PROMPT_SPEED))
+        found = await asyncio.to_thread(read_metrics, page.body, (_RUNNING, _WAITING, _PROMPT_SPEED))
         newest = found.get(_PROMPT_SPEED, 0.0)
         if newest > 0:
             before = self._prompt_speed

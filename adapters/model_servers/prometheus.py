@@ -19,8 +19,9 @@ _LONGEST_LINE: Final = 4096
 def read_metrics(page: bytes, wanted: Collection[str], *, highest: Collection[str] = ()) -> Mapping[str, float]:
     """The samples with these names, those of several engines or models added up; of `highest` the highest one.
 
-    A name that is not there, or not a number, is left out. Only the lines of wanted names are parsed: a whole page
-    would hold the event loop up for some tens of milliseconds. Raises `NoAnswer` where the page makes no sense.
+    A name that is not there, or not a number, is left out. Only the lines of wanted names are parsed, since a whole
+    page would take some tens of milliseconds; even so, a thread is the place for it. Raises `NoAnswer` where the page
+    makes no sense.
     """
     prefixes = tuple(f"{name}{end}".encode() for name in wanted for end in "{ ")
     lines = [line for line in page.split(b"\n") if line.startswith(prefixes)]

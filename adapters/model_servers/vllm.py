@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
 from adapters.model_servers.ask import Asker, NoAnswer
@@ -55,7 +56,7 @@ class Vllm:
         page = await ask.get("/metrics")
         if page.status != 200:
             raise NoAnswer(f"/metrics has status {page.status}")
-        found = read_metrics(page.body, _WANTED, highest=(_CACHE, _OLD_CACHE))
+        found = await asyncio.to_thread(read_metrics, page.body, _WANTED, highest=(_CACHE, _OLD_CACHE))
         mean = self._window.mean
         return Figures(
             running=count(found.get(_RUNNING)),
