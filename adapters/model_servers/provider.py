@@ -79,6 +79,7 @@ class ModelServers:
                 if first or not _elsewhere(error):
                     raise
                 problem = error
+                problem.retry_after = problem.retry_after or max(self._config.poll, 1.0)
             finally:
                 server.ended(began, complete=complete)
         raise problem or self._nobody()
@@ -160,7 +161,7 @@ class ModelServers:
 
 
 def _server(config: ModelServersConfig, url: str) -> ModelServer:
-    one = replace(config.common, base_url=url)
+    one = replace(config.common, base_url=url, reuse=config.kind != "llama_server")
     asker = Asker(url, request_headers(one), ca_file=one.ca_file, proxy=one.proxy)
     return ModelServer(url, OpenAICompatible(one), asker, KINDS[config.kind](), config.room)
 

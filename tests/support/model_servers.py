@@ -31,11 +31,12 @@ class Received:
 
 class FakeServer:
     """`pages` are the answers by path, values or functions; any other path is a 404. `/v1/chat/completions` says
-    `says`. `delay` seconds pass before each answer of a path in `slow`."""
+    `says`. So many seconds as `slow` says pass before the answer of a path; `name` is the header ``server``."""
 
     def __init__(self, says: str = "hello") -> None:
         self.pages: dict[str, Answer | Callable[[], Answer]] = {}
         self.says = says
+        self.name = ""
         self.slow: dict[str, float] = {}
         self.received: list[Received] = []
         self._open: list[socket.socket] = []
@@ -59,11 +60,16 @@ class FakeServer:
                 if page is None and path == "/v1/chat/completions":
                     page = fake.chat(json.loads(body))
                 status, kind, content = page() if callable(page) else page or (404, JSON, b'{"detail":"Not Found"}')
-                self.send_response(status)
+                self.send_response_only(status)
+                self.send_header("server", fake.name)
+                if headers.get("connection") == "close":
+                    self.send_header("connection", "close")
                 self.send_header("content-type", kind)
                 self.send_header("content-length", str(len(content)))
                 self.end_headers()
                 self.wfile.write(content)
+                if fake.name == "llama.cpp" and kind.startswith("text/event-stream"):
+                    self.close_connection = True  # as it does, without having said so
 
             def log_message(self, format: str, *args: Any) -> None:
                 """Nothing to say."""
@@ -214,6 +220,7 @@ NO_METRICS = {
 class FakeLlamaServer(FakeServer):
     def __init__(self, model: str = "m", places: int = 4, says: str = "hello") -> None:
         super().__init__(says)
+        self.name = "llama.cpp"
         self.set("/health", {"status": "ok"})
         self.set("/props", {"total_slots": places, "model_alias": model, "chat_template": "x", "build_info": "b1"})
         self.set("/v1/models", {"object": "list", "data": [{"id": model, "object": "model", "owned_by": "llamacpp"}]})

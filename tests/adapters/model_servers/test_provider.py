@@ -80,6 +80,24 @@ async def test_it_answers_like_the_server(stream: bool) -> None:
         assert b"hi" in whole.body
 
 
+async def test_a_server_that_closes_without_saying_so() -> None:
+    """llama-server ends the connection after a stream: calls that follow at once take a new one."""
+    server = FakeLlamaServer()
+    async with over(server, kind="llama_server") as provider:
+        for _ in range(20):
+            assert await events(provider, call(stream=True))
+        sent = [one.headers for one in server.received if one.method == "POST"]
+        assert all(headers.get("connection") == "close" for headers in sent)
+    plain = FakeLlamaServer()
+    async with over(plain, kind="generic") as provider:
+        await events(provider, call(stream=True))
+        await asyncio.sleep(0.1)
+        await events(provider, call(stream=True))
+        first, second = (one.headers.get("connection") for one in plain.received if one.method == "POST")
+        assert (first, second) != ("close", "close")
+        assert second == "close"
+
+
 async def test_the_least_loaded_gets_the_call() -> None:
     """By what the servers say of running and waiting requests; of equals each in its turn."""
     busy, idle = FakeVllm(), FakeVllm()
