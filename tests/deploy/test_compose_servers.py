@@ -36,6 +36,12 @@ def cluster() -> tuple[str, OpenAISettings]:
     return target.model, target.backend
 
 
+def value(command: list[str], option: str) -> str:
+    """llama-server takes the value of an option as a word of its own only."""
+    assert not any("=" in word for word in command)
+    return command[command.index(option) + 1]
+
+
 def test_it_follows_the_compose_specification() -> None:
     """The file is valid by the JSON schema of the Compose specification."""
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(COMPOSE)]
@@ -78,21 +84,20 @@ def test_the_settings_name_the_servers_that_there_are(
     assert backend.servers.base_urls == tuple(f"http://{name}:8080/v1" for name in SERVERS)
     for name in SERVERS:
         command = services[name]["command"]
-        assert f"--alias={model}" in command
+        assert value(command, "--alias") == model
         assert "--metrics" in command
         assert services[name]["healthcheck"]["test"][-1] == "http://127.0.0.1:8080/health"
         (mount,) = services[name]["volumes"]
         source, inside, mode = mount.split(":")
-        (file,) = [word.removeprefix(f"--model={inside}/") for word in command if word.startswith("--model=")]
-        assert (DEPLOY / source / file).is_file()
+        assert (DEPLOY / source / Path(value(command, "--model")).relative_to(inside)).is_file()
         assert mode == "ro"
 
 
 def test_settings_and_servers_agree_on_the_context(services: dict[str, Any]) -> None:
     """A request may be as long as a place of the servers is."""
     (target, _) = load_settings(SETTINGS, environ={}, needs_environment=False).targets
-    options = dict(word.split("=", 1) for word in services["model-1"]["command"] if "=" in word)
-    assert target.context_tokens == int(options["--ctx-size"]) // int(options["--parallel"])
+    command = services["model-1"]["command"]
+    assert target.context_tokens == int(value(command, "--ctx-size")) // int(value(command, "--parallel"))
 
 
 def test_the_policy_is_the_one_of_one_machine() -> None:

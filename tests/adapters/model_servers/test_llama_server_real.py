@@ -8,17 +8,18 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 import httpx
 import pytest
+from ruamel.yaml import YAML
 
 from adapters.model_servers.provider import ModelServers, ModelServersConfig
 from adapters.openai_compatible import OpenAICompatibleConfig
 from gateway.domain.errors import Code
-from support.live import DEMO_MODEL, Setup, live_gateway, server_target
+from support.live import DEMO_MODEL, REPOSITORY, Setup, live_gateway, server_target
 from support.provider_calls import call, events, eventually, failure
 
 PROGRAM = os.environ.get("BAILIWICK_LLAMA_SERVER", "")
@@ -29,14 +30,16 @@ pytestmark = [
         reason="NOT TESTED AGAINST A REAL llama-server: set BAILIWICK_LLAMA_SERVER to the path of one",
     ),
 ]
+_USUAL = ("--alias", "m", "--parallel", "2", "--ctx-size", "1024", "--threads", "1")
 LONG = "Tell me everything about orders, refunds, passwords and invoices, in as many words as you can find."
 
 
 class RealServer:
     """A process of llama-server with the demo model, on a port that stays the same over a restart."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, command: Sequence[str] = ()) -> None:
         self.options = options
+        self.command = command or ("--model", str(DEMO_MODEL), *_USUAL)
         self.folder = folder
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
@@ -44,8 +47,7 @@ class RealServer:
         self.start()
 
     def start(self) -> None:
-        command = [PROGRAM, "--model", str(DEMO_MODEL), "--host", "127.0.0.1", "--port", str(self.port)]
-        command += ["--alias", "m", "--parallel", "2", "--ctx-size", "1024", "--threads", "1", *self.options]
+        command = [PROGRAM, *self.command, "--host", "127.0.0.1", "--port", str(self.port), *self.options]
         with (self.folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
@@ -127,6 +129,25 @@ async def test_streams_one_after_the_other(server: RealServer, kind: str) -> Non
     for number in range(30):
         assert await events(provider, call(stream=number % 3 > 0, text="hello"))
     await provider.aclose()
+
+
+async def test_the_command_of_the_compose_file(tmp_path: Path) -> None:
+    """It understands the options of deploy/compose.servers.yaml, and has the context for each place that the settings
+    beside it say."""
+    deploy = YAML(typ="safe").load(REPOSITORY / "deploy" / "compose.servers.yaml")
+    words = [str(DEMO_MODEL) if word.endswith(".gguf") else word for word in deploy["services"]["model-1"]["command"]]
+    real = RealServer(tmp_path, command=words)
+    try:
+        real.wait()
+        async with over(real.base_url) as provider:
+            (state,) = provider.states()
+            assert (state.up, state.reason, state.figures["places"]) == (True, "", 4)
+            assert provider.servers[0].sight.models == {"demo-helpdesk"}
+        async with httpx.AsyncClient(trust_env=False) as client:
+            props = (await client.get(f"{real.base_url.removesuffix('/v1')}/props")).json()
+        assert props["default_generation_settings"]["n_ctx"] == 1024
+    finally:
+        real.kill()
 
 
 async def test_without_metrics(tmp_path: Path) -> None:
