@@ -149,7 +149,7 @@ class ModelServers:
         if up:
             wait = min(server.retry_after for server in up)
             public = "The queue of the model server is full."
-            return ProviderError(Code.OVERLOADED, public, detail="every server is full", retry_after=wait, sent=False)
+            return ProviderError(Code.TARGET_BUSY, public, detail="every server is full", retry_after=wait, sent=False)
         states = "; ".join(f"{state.server}: {state.reason}" for state in self.states())
         return ProviderError(
             Code.TARGET_UNAVAILABLE,
@@ -170,7 +170,7 @@ def _late(server: ModelServer, call: ProviderCall, expected: float) -> ProviderE
     """The refusal of a call that would be late, where another target can take it. The least loaded server is also the
     one that answers first, as far as anybody can tell."""
     return ProviderError(
-        Code.OVERLOADED,
+        Code.TARGET_BUSY,
         "The model server cannot answer in time.",
         detail=f"target {call.target.id}: the first token may take {server.latest(expected):.2f} s",
         retry_after=server.retry_after,

@@ -308,7 +308,7 @@ async def test_a_full_server_is_not_chosen() -> None:
         await provider.look()
         assert provider.standing(10) == Standing(full=True)
         error = await failure(provider, call())
-        assert (error.code, error.retryable, error.sent) == (Code.OVERLOADED, True, False)
+        assert (error.code, error.retryable, error.sent) == (Code.TARGET_BUSY, True, False)
         assert error.retry_after == 3.0
     assert full.calls == 0
 
@@ -323,7 +323,7 @@ async def test_own_calls_fill_a_server_that_does_not_tell() -> None:
                 tasks.start_soon(events, provider, call())
             await eventually(lambda: server.calls == 2)
             error = await failure(provider, call())
-            assert error.code is Code.OVERLOADED
+            assert error.code is Code.TARGET_BUSY
         await events(provider, call())
     async with over(FakeOllama("m"), kind="ollama") as provider:
         assert provider.servers[0].waiting is None, "without places nobody knows who waits"
@@ -393,7 +393,7 @@ async def test_a_call_that_would_be_late_is_refused() -> None:
     server.figures = VllmFigures(first_token=(50.0, 10))
     async with over(server) as provider:
         error = await failure(provider, call(first_token=1.0))
-        assert (error.code, error.retryable, error.sent) == (Code.OVERLOADED, True, False)
+        assert (error.code, error.retryable, error.sent) == (Code.TARGET_BUSY, True, False)
         assert "10.00 s" in error.detail
         assert server.calls == 0
         assert await events(provider, call(first_token=11.0))
