@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import ssl
 from collections.abc import Awaitable, Mapping
+from functools import lru_cache
 from typing import TypeVar
 
 import aiohttp
@@ -47,12 +48,7 @@ def network(
     *, ca_file: str | None, proxy: str | None, max_connections: int, keepalive: float
 ) -> httpx.AsyncBaseTransport:
     """aiohttp without its habits: no cookies, nothing from the environment. Raises `ConfigurationError`."""
-    context = httpx.create_ssl_context(trust_env=False)
-    if ca_file is not None:
-        try:
-            context = ssl.create_default_context(cafile=ca_file)
-        except OSError as error:  # ssl.SSLError, for a file that is no certificate, is one
-            raise ConfigurationError(f"ca_file: {error.strerror or 'cannot be read'}") from None
+    context = _context(ca_file)
     if proxy is not None and not re.match("https?://", proxy):
         raise ConfigurationError("proxy: must begin with http:// or https://")
 
@@ -62,6 +58,16 @@ def network(
 
     forward = None if proxy is None else httpx.Proxy(proxy)
     return AiohttpTransport(verify=context, trust_env=False, proxy=forward, client=session)
+
+
+@lru_cache(maxsize=16)  # many servers trust the same certificates, and reading them takes some 20 ms
+def _context(ca_file: str | None) -> ssl.SSLContext:
+    if ca_file is None:
+        return httpx.create_ssl_context(trust_env=False)
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as error:  # ssl.SSLError, for a file that is no certificate, is one
+        raise ConfigurationError(f"ca_file: {error.strerror or 'cannot be read'}") from None
 
 
 def endpoint(base_url: str, path: str) -> httpx.URL:

@@ -29,6 +29,7 @@ MAX_ERROR_BYTES = 64 * 1024
 """The most of an error answer that is read, in bytes."""
 
 _DRAIN_SECONDS = 0.25
+_CLOSES = "llama.cpp"
 _MEDIA_TYPE = re.compile(r"[a-z0-9.+-]{1,64}/[a-z0-9.+-]{1,64}", re.ASCII)
 
 
@@ -39,7 +40,9 @@ class OpenAICompatibleConfig:
     `base_url` ends where ``/chat/completions`` begins (``https://api.openai.com/v1``). `ca_file` names certificates to
     trust instead of the usual ones, `proxy` a forward proxy; neither is taken from the environment.
     `max_connections` bounds the calls in flight, `keepalive` is how many seconds an idle connection is kept,
-    `max_answer_bytes` bounds an answer that is not streamed.
+    `max_answer_bytes` bounds an answer that is not streamed. `reuse` False: a streamed call's connection is not used
+    again. llama.cpp's server closes it though it says that it keeps it, and a call that comes at once would break on
+    it; from such a server's first stream on, that is so in any case.
     """
 
     base_url: str
@@ -52,6 +55,7 @@ class OpenAICompatibleConfig:
     max_connections: int = 256
     keepalive: float = 30.0
     max_answer_bytes: int = 64 * 1024 * 1024
+    reuse: bool = True
 
 
 class OpenAICompatible:
@@ -69,9 +73,11 @@ class OpenAICompatible:
         now: Callable[[], float] = time.time,
     ) -> None:
         self._url = endpoint(config.base_url, "/chat/completions")
-        headers = _headers(config)
+        headers = request_headers(config)
         # A stream is better uncompressed: compressors hold events back.
         self._stream_headers = httpx.Headers({**headers, "accept": "text/event-stream", "accept-encoding": "identity"})
+        if not config.reuse:
+            self._stream_headers["connection"] = "close"
         self._whole_headers = httpx.Headers({**headers, "accept": "application/json", "accept-encoding": "gzip"})
         self._max_answer_bytes = config.max_answer_bytes
         self._transport = transport or network(
@@ -155,6 +161,8 @@ class OpenAICompatible:
         except FAULT_CLASSES as error:
             fault = self._waits.fault_of(error)
         else:
+            if call.stream and response.headers.get("server") == _CLOSES:
+                self._stream_headers["connection"] = "close"
             return _Answer(call, response, deadline, self._waits)
         # Raised out here, so that the library's exception, which may quote header or answer, is not attached to it.
         raise _failure(call, fault.refusal, fault.detail, sent=fault.sent)
@@ -344,7 +352,8 @@ def _pieces(response: httpx.Response) -> AsyncIterator[bytes]:
     return response.aiter_bytes()
 
 
-def _headers(config: OpenAICompatibleConfig) -> dict[str, str]:
+def request_headers(config: OpenAICompatibleConfig) -> dict[str, str]:
+    """The headers that each request has, by lower-case name. Raises `ConfigurationError`."""
     headers = {"content-type": "application/json", "user-agent": "bailiwick"}
     if config.api_key is not None:
         headers["authorization"] = f"Bearer {config.api_key}"

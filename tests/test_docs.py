@@ -19,11 +19,14 @@ from gateway.settings import (
     InspectionSettings,
     LlamaCppSettings,
     LocalModelSettings,
+    ModelServerSettings,
     OpenAISettings,
     ServerSettings,
     TelemetrySettings,
     load_settings,
 )
+from gateway.settings.llama_cpp import LLAMA_CPP
+from gateway.settings.servers import ROOM_KEYS, SERVER_KEYS
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -51,9 +54,14 @@ def test_no_error_code_is_made_up() -> None:
 
 
 def setting_keys() -> set[str]:
-    """Every key that the reader of bailiwick.yaml asks a mapping for, read from its sources."""
-    sources = [(ROOT / "gateway" / "settings" / f"{name}.py").read_text() for name in ("reading", "llama_cpp")]
-    tree = ast.parse("\n".join(sources))
+    """Every key that the readers of bailiwick.yaml ask a mapping for, read from their sources."""
+    folder = ROOT / "gateway" / "settings"
+    readers = ("reading.py", "prices.py", "llama_cpp.py")
+    return {key for name in readers for key in _keys_of((folder / name).read_text())}
+
+
+def _keys_of(source: str) -> set[str]:
+    tree = ast.parse(source)
     named: dict[str, ast.expr] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
@@ -63,7 +71,7 @@ def setting_keys() -> set[str]:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "mapping":
             for part in ast.walk(node.args[0]):
                 keys |= _texts(named[part.id]) if isinstance(part, ast.Name) and part.id in named else _texts(part)
-    return keys
+    return keys | {*SERVER_KEYS, *ROOM_KEYS, *LLAMA_CPP}
 
 
 def _texts(node: ast.AST) -> set[str]:
@@ -73,6 +81,7 @@ def _texts(node: ast.AST) -> set[str]:
 def test_the_settings_are_found() -> None:
     """The list that the next test stands on is not empty by mistake: it has keys of every mapping."""
     some = {"schema", "drain", "redis_env", "processes", "span_days", "gpu_layers", "proxy", "idle", "revision", "rank"}
+    some |= {"input", "idle_watts", "residual", "utilisation", "answer"}
     assert some <= setting_keys()
 
 
@@ -84,7 +93,7 @@ def test_every_setting_is_explained(key: str) -> None:
 
 def defaults() -> Iterator[tuple[str, str]]:
     """Each setting with a number as its default, as the page writes it: durations in seconds, the rest as they are."""
-    sections = (ServerSettings, InspectionSettings, TelemetrySettings, OpenAISettings)
+    sections = (ServerSettings, InspectionSettings, TelemetrySettings, OpenAISettings, ModelServerSettings)
     for section in (*sections, LlamaCppSettings, LocalModelSettings):
         for field in fields(section):
             if isinstance(field.default, int | float) and not isinstance(field.default, bool):

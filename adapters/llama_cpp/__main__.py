@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import contextlib
 import os
+import resource
 import select
 import sys
 import threading
@@ -25,6 +26,7 @@ from adapters.llama_cpp.lora import Lora
 from adapters.llama_cpp.scheduler import Scheduler
 
 _PARENT_CHECK_SECONDS = 1.0
+_A_THREAD_ENDED = 70  # EX_SOFTWARE of sysexits.h
 
 
 def _arguments() -> argparse.Namespace:
@@ -67,6 +69,15 @@ def _end_with_parent(socket_path: Path) -> None:
     threading.Thread(target=watch, name="parent-watch", daemon=True).start()
 
 
+def _end_with_threads() -> None:
+    """End the process when one of its threads does by an exception: pings would still be answered, but no request."""
+
+    def ended(_: threading.ExceptHookArgs) -> None:  # says nothing: what was raised may quote a request
+        os._exit(_A_THREAD_ENDED)
+
+    threading.excepthook = ended
+
+
 def _report(kind: Kind, payload: dict[str, object]) -> None:
     sys.stdout.buffer.write(encode(kind, orjson.dumps(payload)))
     sys.stdout.buffer.flush()
@@ -103,6 +114,8 @@ def _run(options: argparse.Namespace) -> None:
 def main() -> int:
     options = _arguments()
     _end_with_parent(options.socket)
+    _end_with_threads()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # the image of a crash would hold prompts
     os.nice(options.nice)
     sys.setswitchinterval(0.0005)  # the socket thread should not wait 5 ms for the GIL while tokens are sampled
     try:

@@ -321,7 +321,7 @@ def _call(call: object, where: str) -> Message:
         # Templates print the arguments as JSON themselves; a string would come out quoted twice.
         try:
             decoded = json.loads(arguments)
-        except ValueError:
+        except (ValueError, RecursionError):  # a thousand brackets are text, too
             decoded = None
         arguments = decoded if isinstance(decoded, dict) else arguments
     return {"id": call.get("id"), "type": "function", "function": {"name": function["name"], "arguments": arguments}}

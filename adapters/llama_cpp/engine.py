@@ -21,7 +21,7 @@ from typing import cast
 import orjson
 
 from adapters.llama_cpp.chat import parse
-from adapters.llama_cpp.failures import BadRequest, bad_request_payload, overloaded_payload
+from adapters.llama_cpp.failures import BadRequest, bad_request_payload, fault_payload, overloaded_payload
 from adapters.llama_cpp.frames import Decoder, Frame, FrameError, Kind, encode
 from adapters.llama_cpp.scheduler import Scheduler
 from adapters.llama_cpp.work import Job
@@ -70,7 +70,14 @@ class Outbox:
         frames: dict[Connection, list[bytes]] = {}
         while self._entries:
             connection, kind, payload = self._entries.popleft()
-            frames.setdefault(connection, []).append(encode(kind, payload))
+            try:
+                frame = encode(kind, payload)
+            except FrameError:  # log-probabilities of many long answers; the others' frames must not suffer
+                if kind is not Kind.WHOLE:
+                    connection.cut()  # more may follow, which nobody could make sense of
+                    continue
+                kind, frame = Kind.ERROR, encode(Kind.ERROR, fault_payload())
+            frames.setdefault(connection, []).append(frame)
             connection.answered(kind)
         for connection, parts in frames.items():
             connection.write(b"".join(parts))
@@ -136,6 +143,11 @@ class Connection(asyncio.Protocol):
     def write(self, frames: bytes) -> None:
         if self._transport is not None:
             self._transport.write(frames)
+
+    def cut(self) -> None:
+        """End the connection, and with it the request."""
+        if self._transport is not None:
+            self._transport.abort()
 
     def _send(self, kind: Kind, payload: bytes) -> None:
         self.write(encode(kind, payload))

@@ -34,13 +34,13 @@ def bad_request_payload(error: BadRequest) -> bytes:
 
 
 def overloaded_payload(retry_after: float) -> bytes:
-    body = error_body("The queue of the local model is full.", "server_error", "overloaded")
+    body = error_body("The queue of the local model is full.", "rate_limit_error", "queue_full")
     return orjson.dumps({"status": 429, "retry_after": retry_after, "body": body})
 
 
 def late_payload(predicted: float, retry_after: float) -> bytes:
     message = f"The local model would begin its answer after about {predicted:.1f} seconds, which is too late."
-    body = error_body(message, "server_error", "too_late")
+    body = error_body(message, "rate_limit_error", "too_late")
     return orjson.dumps({"status": 429, "retry_after": retry_after, "body": body})
 
 

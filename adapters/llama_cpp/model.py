@@ -24,6 +24,7 @@ from llama_cpp.llama_chat_format import Jinja2ChatFormatter
 from adapters.llama_cpp import cheap
 from adapters.llama_cpp.batch import Batch
 from adapters.llama_cpp.chat import ChatRequest, Sampling
+from adapters.llama_cpp.controls import Controls
 from adapters.llama_cpp.decoding import Outcome, Part
 from adapters.llama_cpp.failures import BadRequest, EngineFault, LoadFailed
 from adapters.llama_cpp.lora import Lora
@@ -123,6 +124,11 @@ class LoadedModel:
         self.vocabulary = int(native.llama_vocab_n_tokens(self._vocab))
         self.progress_at = time.monotonic()
         self._formatter, self.has_template = self._load_formatter()
+        no_text = native.LLAMA_TOKEN_ATTR_CONTROL | native.LLAMA_TOKEN_ATTR_UNKNOWN
+        tokens = range(self.vocabulary)
+        self._controls = Controls(
+            self._text(token) for token in tokens if native.llama_vocab_get_attr(self._vocab, token) & no_text
+        )
 
     def _context_params(self, config: ModelConfig) -> Any:
         params = native.llama_context_default_params()
@@ -176,14 +182,17 @@ class LoadedModel:
 
     def prompt(self, request: ChatRequest) -> list[int]:
         """The tokens of the conversation in the model's own chat format. Raises `BadRequest`."""
-        tools = list(request.raw_tools) or None
+        tools, messages, options = map(
+            self._controls.mark, (request.raw_tools, request.messages, request.template_options)
+        )
         try:
-            messages: list[Any] = list(request.messages)
-            rendered = self._formatter(messages=messages, tools=tools, **request.template_options).prompt
+            rendered = self._formatter(messages=messages, tools=tools or None, **options).prompt
         except (TemplateError, ValueError, TypeError, KeyError) as error:
             reason = str(error)[:200]
             raise BadRequest(f"The model's chat template refuses these messages: {reason}", "messages") from None
-        tokens = self._tokenize(rendered.encode("utf-8", "replace"))
+        tokens = []
+        for text, controls in self._controls.parts(rendered):
+            tokens += self._tokenize(text.encode("utf-8", "replace"), controls=controls)
         if self._bos >= 0 and native.llama_vocab_get_add_bos(self._vocab) and tokens[:1] != [self._bos]:
             tokens.insert(0, self._bos)
         if not tokens:
@@ -197,10 +206,10 @@ class LoadedModel:
             )
         return tokens
 
-    def _tokenize(self, text: bytes) -> list[int]:
+    def _tokenize(self, text: bytes, *, controls: bool) -> list[int]:
         size = len(text) + 8  # a token is at least one byte
         buffer = (native.llama_token * size)()
-        count = native.llama_tokenize(self._vocab, text, len(text), buffer, size, False, True)
+        count = native.llama_tokenize(self._vocab, text, len(text), buffer, size, False, controls)
         if count < 0:
             raise EngineFault("tokenizer failed")
         return list(buffer[:count])

@@ -47,7 +47,7 @@ class LlamaCppProvider:
         complete = False
         try:
             if self._engine.state is not EngineState.READY:
-                raise self._unavailable(_SENTENCES[self._engine.state])
+                raise self._unavailable(_SENTENCES[self._engine.state], sent=False)
             exchange = await self._connect()
             self._send(exchange, call, waited)
             timeout = call.timeouts.first_event - waited
@@ -80,9 +80,9 @@ class LlamaCppProvider:
         except TooLate as late:
             wait = min(late.seconds, _LONGEST_HINT)
             public = "The local model is not loaded, and would not be in time."
-            raise ProviderError(Code.OVERLOADED, public, detail="too_late", retry_after=wait, sent=False) from None
+            raise ProviderError(Code.TARGET_BUSY, public, detail="too_late", retry_after=wait, sent=False) from None
         except NotLoaded as error:
-            raise self._unavailable(_SENTENCES[EngineState.UNLOADED], str(error)) from None
+            raise self._unavailable(_SENTENCES[EngineState.UNLOADED], str(error), sent=False) from None
         except TimeoutError:
             public = "The local model was not loaded in time: others have the memory, or it takes too long."
             raise ProviderError(Code.TARGET_TIMEOUT, public, sent=False) from None
@@ -106,9 +106,9 @@ class LlamaCppProvider:
             self._idle.pop().close()
         await self._engine.aclose()
 
-    def _unavailable(self, public: str, detail: str = "") -> ProviderError:
-        wait = self._engine.retry_after
-        return ProviderError(Code.TARGET_UNAVAILABLE, public, detail=detail or self._engine.failure, retry_after=wait)
+    def _unavailable(self, public: str, detail: str = "", *, sent: bool = True) -> ProviderError:
+        wait, detail = self._engine.retry_after, detail or self._engine.failure
+        return ProviderError(Code.TARGET_UNAVAILABLE, public, detail=detail, retry_after=wait, sent=sent)
 
     async def _connect(self) -> Exchange:
         while self._idle:
@@ -118,7 +118,7 @@ class LlamaCppProvider:
         try:
             return await Exchange.open(self._engine.socket)
         except ConnectionCut as error:
-            raise self._unavailable("The local model cannot be reached.", str(error)) from error
+            raise self._unavailable("The local model cannot be reached.", str(error), sent=False) from error
 
     @staticmethod
     def _send(exchange: Exchange, call: ProviderCall, waited: float) -> None:
@@ -148,7 +148,7 @@ def _refusal(frame: Frame) -> ProviderError:
     if status == 429:
         late = code == "too_late"
         public = "The local model cannot answer in time." if late else "The queue of the local model is full."
-        return ProviderError(Code.OVERLOADED, public, detail=code, retry_after=error["retry_after"])
+        return ProviderError(Code.TARGET_BUSY, public, detail=code, retry_after=error["retry_after"], sent=False)
     if status >= 500:
         return ProviderError(Code.TARGET_BAD_ANSWER, "The local model could not answer.", detail=code)
     answer = orjson.dumps(error["body"])

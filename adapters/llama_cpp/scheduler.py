@@ -15,12 +15,19 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from adapters.llama_cpp.failures import BadRequest, EngineFault, bad_request_payload, fault_payload, late_payload
+from adapters.llama_cpp.failures import (
+    BadRequest,
+    EngineFault,
+    bad_request_payload,
+    fault_payload,
+    late_payload,
+    overloaded_payload,
+)
 from adapters.llama_cpp.frames import Kind
 from adapters.llama_cpp.places import Places, common
 from adapters.llama_cpp.speeds import Figures, Speeds
 from adapters.llama_cpp.steps import Stepper
-from adapters.llama_cpp.waiting import FairQueue
+from adapters.llama_cpp.waiting import FairQueue, displaced
 from adapters.llama_cpp.work import Job, Sequence, Work
 
 if TYPE_CHECKING:  # not at run time: only the process that loads a model may load the native library
@@ -45,6 +52,7 @@ class Scheduler:
         self._stepping: set[Job] = set()  # in the step that is being decoded
         self._to_prepare: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._preparing_since: float | None = None
+        self._busy_since = 0.0  # since then there has been a job at any moment
         self._served = self._refused = self._preempted = 0
         # What follows belongs to the decode thread.
         self._waiting: FairQueue[Work] = FairQueue()
@@ -64,13 +72,21 @@ class Scheduler:
     # ---- for the server, on any thread
 
     def submit(self, job: Job) -> bool:
-        """Queue the job; False when the queue is full."""
+        """Queue the job; False when the queue is full, and nobody is to give way in it (see `waiting.displaced`)."""
+        other = None
         with self._changed:
             if self._closing or len(self._jobs) >= self._limit + self._model.parallel:
                 self._refused += 1
-                return False
+                other = None if self._closing else displaced([one for one in self._jobs if not one.started], job)
+                if other is None:
+                    return False
+                other.cancelled = True
+            if not self._jobs:
+                self._busy_since = time.monotonic()
             self._jobs.add(job)
         self._to_prepare.put(job)
+        if other is not None:
+            self._end(other, overloaded_payload(self.retry_after()))
         return True
 
     def cancel(self, job: Job) -> None:
@@ -84,7 +100,8 @@ class Scheduler:
 
     def retry_after(self) -> float:
         """Seconds until a place in the queue is likely to be free."""
-        return self._speeds.retry_after(self._model.parallel)
+        oldest = max((time.monotonic() - one.work.began for one in list(self._active)), default=0.0)
+        return self._speeds.retry_after(self._model.parallel, oldest)
 
     def figures(self, prompt_tokens: int | None = None) -> Figures:
         """Live figures, with the predicted time to first token of a prompt of that length."""
@@ -92,7 +109,7 @@ class Scheduler:
         with self._changed:
             running = sum(job.started for job in self._jobs)
             waiting = len(self._jobs) - running
-            stalled = now - self._model.progress_at if self._stepping else 0.0
+            stalled = now - max(self._model.progress_at, self._busy_since) if self._jobs or self._stepping else 0.0
             if self._preparing_since is not None:
                 stalled = max(stalled, now - self._preparing_since)
         place = self._place_seconds(waiting)
@@ -283,6 +300,7 @@ class Scheduler:
             sequence.age = self._admissions
         if sequence is work.leader and not sequence.made:
             work.usage.cached = len(place.tokens)
+            work.began = work.began or time.monotonic()
             self._speeds.admitted(len(work.prompt), len(place.tokens))
         self._active.append(sequence)
         return True
@@ -333,7 +351,7 @@ class Scheduler:
         work = sequence.work
         if work.open == [sequence]:  # counted before the client hears of it: its next request finds the place free
             self._served += 1
-            self._speeds.finished(time.monotonic() - work.job.born)
+            self._speeds.finished(time.monotonic() - work.began)
             with self._changed:
                 self._jobs.discard(work.job)
         work.finished(sequence)

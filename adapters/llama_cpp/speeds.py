@@ -93,6 +93,7 @@ class Speeds:
         self.cached_tokens += cached
 
     def finished(self, seconds: float) -> None:
+        """A request is complete, so long after it got its place: the time that it waited is no work."""
         self.request = _smooth(self.request, seconds)
 
     @property
@@ -125,9 +126,10 @@ class Speeds:
         if predicted:
             self._calibration.observed(predicted, seconds)
 
-    def retry_after(self, parallel: int) -> float:
-        """Seconds until a place in the queue is likely to be free."""
-        return min(max(self.request / parallel, 1.0), _LONGEST_WAIT)
+    def retry_after(self, parallel: int, oldest: float = 0.0) -> float:
+        """Seconds until a place in the queue is likely to be free. While no request is complete, one takes at least as
+        long as the `oldest` has been running."""
+        return min(max((self.request or oldest) / parallel, 1.0), _LONGEST_WAIT)
 
 
 def _smooth(average: float, value: float) -> float:

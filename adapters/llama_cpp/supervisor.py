@@ -204,9 +204,9 @@ class EngineSupervisor:
                 self._set(EngineState.READY)
                 self._settled.set()
                 await self._watch()
-            except _Down as down:
-                self.failure = str(down)
-                _log.error("engine %s is down: %s", self.config.name, label(str(down)))
+            except Exception as down:  # the border of the task: whatever it is, nobody else would start it again
+                self.failure = str(down) if isinstance(down, _Down) else f"unexpected {type(down).__name__}"
+                _log.error("engine %s is down: %s", self.config.name, label(self.failure))
                 await self._end_process()
                 if isinstance(down, _Hopeless):
                     self._set(EngineState.FAILED)
@@ -223,6 +223,8 @@ class EngineSupervisor:
 
     async def _spawn(self) -> None:
         config = self.config
+        if not self.socket.parent.is_dir():  # a runtime folder goes when its user logs out
+            self._folder = _private_folder(self._base)
         self.socket.unlink(missing_ok=True)
         paths = [str(_PACKAGE_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         options = {
@@ -271,7 +273,10 @@ class EngineSupervisor:
         code = await process.wait()
         if code >= 0:
             return f"it ended {when} with exit code {code}"
-        name = signal.Signals(-code).name
+        try:
+            name = signal.Signals(-code).name
+        except ValueError:
+            name = f"signal {-code}"  # most real-time signals have no name
         hint = " (usually the system's memory is exhausted)" if name == "SIGKILL" else ""
         return f"it ended {when} by {name}{hint}"
 

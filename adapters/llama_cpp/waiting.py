@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
-from collections.abc import Iterator, Mapping
+from collections import Counter, OrderedDict, deque
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Generic, Protocol, TypeVar
 
 
@@ -17,12 +17,36 @@ class Entry(Protocol):
     def background(self) -> bool: ...
 
 
+class Waiter(Entry, Protocol):
+    """What may have to go. `born` is when it came."""
+
+    @property
+    def born(self) -> float: ...
+
+
 T = TypeVar("T", bound=Entry)
+W = TypeVar("W", bound=Waiter)
+
+
+def displaced(waiting: Iterable[W], comer: Entry) -> W | None:
+    """Who gives way to one that comes to a full queue, so that no tenant can fill it alone; None where nobody should.
+
+    Background requests give way to interactive ones. Among equals, it is the tenant with the most requests, if even
+    without this one it has more than that of the comer. Of those, the last that came has waited in vain for the
+    shortest time.
+    """
+    waiting = list(waiting)
+    alike = Counter(one.tenant for one in waiting if one.background == comer.background)
+    lower = [one for one in waiting if one.background and not comer.background]
+    many = alike[comer.tenant] + 1
+    even = [one for one in waiting if one.background == comer.background and alike[one.tenant] > many]
+    counts = Counter(one.tenant for one in lower) if lower else alike
+    return max(lower or even, key=lambda one: (counts[one.tenant], one.born), default=None)
 
 
 class FairQueue(Generic[T]):
-    """Interactive requests come before background ones. Among equals, the tenant that has the fewest running is next,
-    then the one whose last turn is the longest ago; within a tenant the first that came."""
+    """Interactive requests come before background ones. Among equals, the tenant that has the fewest running is next;
+    of several such, they take turns, and a new one comes last in the round; within a tenant the first that came."""
 
     def __init__(self) -> None:
         self._lanes: tuple[OrderedDict[str, deque[T]], ...] = (OrderedDict(), OrderedDict())

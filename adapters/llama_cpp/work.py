@@ -33,6 +33,10 @@ class Job:
     started: bool = False
     born: float = field(default_factory=time.monotonic)
 
+    @property
+    def background(self) -> bool:
+        return self.request.background
+
 
 class Sequence:
     """One choice of one work. `tokens` are the prompt and what was sampled; `place.tokens` those of them that are in
@@ -55,7 +59,8 @@ class Sequence:
 
 
 class Work:
-    """A job whose prompt and grammar are in order. `open` are the sequences that are not complete yet."""
+    """A job whose prompt and grammar are in order. `open` are the sequences that are not complete yet; `began` is when
+    it got a place, 0 before."""
 
     def __init__(self, job: Job, model: LoadedModel, name: str) -> None:
         """Raises `BadRequest`. Takes milliseconds for long prompts and odd grammars: not for the decode thread."""
@@ -66,6 +71,7 @@ class Work:
         self.prompt = model.prompt(request)
         self.prompt_read = False
         self.predicted = 0.0  # seconds from the job's birth to the first token, as it looked when it came; 0: unknown
+        self.began = 0.0
         self.usage = Usage(prompt=len(self.prompt))
         self._writer = Writer(request, name)
         room = model.context_tokens - len(self.prompt)

@@ -57,9 +57,7 @@ def _lines(name: str, setup: Setup, options: argparse.Namespace) -> list[str]:
     if "calibration" in parts:
         lines.append(asyncio.run(calibrate(setup, options.requests)).line(name))
     if "lag" in parts:
-        lines.append(
-            asyncio.run(lag(setup.model, setup.threads, options.seconds, _FOLDER / "gateway" / name)).line(name)
-        )
+        lines.append(lag(setup.model, options.seconds, _FOLDER / "gateway" / name).line(name))
     return lines
 
 

@@ -28,8 +28,9 @@ from gateway.cli.common import CliContext
 from gateway.cli.doctor_detector import detector_checks
 from gateway.cli.doctor_models import memory_checks, model_checks
 from gateway.cli.doctor_outside import channel_check, label_checks
+from gateway.cli.doctor_prices import price_checks, price_in_words
+from gateway.cli.doctor_servers import server_checks
 from gateway.domain.errors import ConfigurationError
-from gateway.domain.money import Price
 from gateway.domain.target import Zone
 from gateway.settings import LlamaCppSettings, OpenAISettings, Settings, TargetSettings
 from gateway.sql import migrate, open_engine, reason
@@ -251,20 +252,22 @@ def _traces(settings: Settings) -> Iterator[Check]:
 
 def _target(settings: Settings, target: TargetSettings) -> Iterator[Check]:
     name = f"target {target.id}"
-    price, known = _price(target)
-    if not known:
-        yield failed(name, f"nobody knows the price of {target.model!r} of {target.provider!r}: it needs a 'price'")
+    price = price_in_words(settings, target)
+    yield from price_checks(name, settings, target)
     if isinstance(target.backend, LlamaCppSettings):
         yield from model_checks(name, settings, target, target.backend, price)
     else:
         yield from _remote(name, settings, target, target.backend, price)
+        yield from server_checks(target)
 
 
 def _remote(
     name: str, settings: Settings, target: TargetSettings, backend: OpenAISettings, price: str
 ) -> Iterator[Check]:
     split = urlsplit(backend.base_url)
-    detail = f"{target.model} at {split.hostname}, {target.zone.value}, {price}"
+    several = len(backend.servers.base_urls) if backend.servers is not None else 1
+    place = split.hostname if several == 1 else f"{several} servers"
+    detail = f"{target.model} at {place}, {target.zone.value}, {price}"
     variable = backend.api_key_env
     if variable and not os.environ.get(variable):
         if settings.scripted_cloud:
@@ -275,23 +278,6 @@ def _remote(
         yield warning(name, f"{detail}; requests go over {split.scheme}, unencrypted")
     else:
         yield ok(name, f"{detail}, {f'{variable} is set' if variable else 'without an API key'}")
-
-
-def _price(target: TargetSettings) -> tuple[str, bool]:
-    """In words, and whether it is known."""
-    if target.price is not None:
-        return _per_million(target.price), True
-    from gateway.budgets.prices import price_of
-
-    listed = price_of(target.provider, target.model, datetime.now(UTC).date())
-    if listed is not None:
-        return f"{_per_million(listed)} by the price table", True
-    return ("free", True) if target.zone is Zone.LOCAL else ("price unknown", False)
-
-
-def _per_million(price: Price) -> str:
-    """Pico-dollars a token are micro-dollars a million tokens."""
-    return f"{price.input / 1e6:g} USD in, {price.output / 1e6:g} USD out a million tokens"
 
 
 def _address(url: str, port: int) -> str:

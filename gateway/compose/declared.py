@@ -15,18 +15,20 @@ from gateway.settings import Settings, TargetSettings, load_settings
 
 def targets_of(settings_path: Path) -> tuple[Target, ...]:
     """The targets that a settings file declares, for the policy tools. Raises `ConfigurationError`."""
-    return declared(load_settings(settings_path, needs_environment=False))
+    return declared(load_settings(settings_path, needs_environment=False), measured=False)
 
 
 def models_of(settings_path: Path) -> dict[str, tuple[Target, ...]]:
     """The targets that may answer, by the name of the model that is asked for. Raises `ConfigurationError`."""
     settings = load_settings(settings_path, needs_environment=False)
-    targets = {target.id: target for target in declared(settings)}
+    targets = {target.id: target for target in declared(settings, measured=False)}
     return {route.name: tuple(targets[name] for name in route.targets) for route in settings.routes}
 
 
-def declared(settings: Settings) -> tuple[Target, ...]:
-    """Raises `ConfigurationError` for a cloud target whose price nobody knows: its cost could not be bounded."""
+def declared(settings: Settings, *, measured: bool = True) -> tuple[Target, ...]:
+    """Raises `ConfigurationError` for a cloud target whose price nobody knows, since its cost could not be bounded, and
+    for a local one whose speed should have been measured and was not. Without `measured`, that one counts as free: for
+    tools that ask for no price, and run where there is no engine."""
     day = datetime.now(UTC).date()
     return tuple(
         Target(
@@ -38,7 +40,7 @@ def declared(settings: Settings) -> tuple[Target, ...]:
             provider=target.provider,
             model=target.model,
             dialect=openai_chat.DIALECT,
-            price=_price(settings, target, day),
+            price=price_of_target(settings, target, day, measured=measured),
             ceiling=_ceiling(target, day),
             max_output_tokens=target.max_output_tokens,
             context_tokens=target.context_tokens,
@@ -48,9 +50,16 @@ def declared(settings: Settings) -> tuple[Target, ...]:
     )
 
 
-def _price(settings: Settings, target: TargetSettings, day: date) -> Price:
+def price_of_target(settings: Settings, target: TargetSettings, day: date, *, measured: bool = True) -> Price:
+    """What a target costs from `day` (UTC) on. Raises `ConfigurationError` and takes `measured` as `declared` does."""
     if target.price is not None:
         return target.price
+    if target.own_price is not None:
+        if target.own_price.speeds is None and not measured:
+            return FREE
+        from gateway.compose.costs import own_cost  # needs the adapters
+
+        return own_cost(settings, target, target.own_price).price
     known = price_of(target.provider, target.model, day)
     if known is not None:
         return known
@@ -65,4 +74,6 @@ def _price(settings: Settings, target: TargetSettings, day: date) -> Price:
 def _ceiling(target: TargetSettings, day: date) -> Price | None:
     """What a caller's own fields (a paid service tier) can make of the table's price. A price in the settings is meant
     as it stands."""
-    return price_of(target.provider, target.model, day, worst=True) if target.price is None else None
+    if target.price is not None or target.own_price is not None:
+        return None
+    return price_of(target.provider, target.model, day, worst=True)

@@ -22,6 +22,7 @@ from gateway.budgets.leases import LeasedLedger
 from gateway.budgets.ledger import StoreError
 from gateway.budgets.redis_ledger import RedisLedger
 from gateway.budgets.sql_ledger import SqlLedger
+from gateway.compose.costs import own_prices
 from gateway.compose.declared import declared
 from gateway.compose.inspection import Inspecting, new_detector, open_inspection
 from gateway.compose.policies import open_policies, state
@@ -88,7 +89,7 @@ class Experience:
     """What routing and metrics learn from attempts; implements `gateway.pipeline.dispatch.Feedback`."""
 
     # The target is up but refuses this request: no sign of trouble.
-    _HEALTHY = frozenset({Code.TARGET_REFUSED, Code.OVERLOADED, Code.EGRESS_REFUSED, Code.REQUEST_TOO_LARGE})
+    _HEALTHY = frozenset({Code.TARGET_REFUSED, Code.TARGET_BUSY, Code.EGRESS_REFUSED, Code.REQUEST_TOO_LARGE})
 
     def __init__(self, latency: LatencyBook, breaker: Breaker, served_for: Callable[[str], float]) -> None:
         """`served_for` says for how many seconds a target can have worked on a request at most."""
@@ -143,7 +144,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         await backends.open(settings, stack)
         recorder, pipeline = _pipeline(settings, inspecting, policies, stores, directory, backends, stack)
         probe = SelfProbe(pipeline, directory, openai_chat)
-        upkeep = Upkeep(settings, policies, probe, recorder, stores.metrics, backends.engines)
+        upkeep = Upkeep(settings, policies, probe, recorder, stores.metrics, backends)
         endpoint = ChatEndpoint(pipeline, stores.keys, _limits(settings))
         stores.metrics.watch_in_flight(lambda: endpoint.in_flight)
         service = Service(
@@ -154,6 +155,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             directory=directory,
             limits=_limits(settings),
             problems=upkeep.problems,
+            servers=upkeep.servers,
             explain=_explainer(pipeline, policies),
             policy=lambda: state(policies),
             encode=lambda record: orjson.loads(encode(record)),
@@ -163,6 +165,8 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         await stack.enter_async_context(upkeep)
         recorder.event("gateway started", policies.current.id.hash, __version__)
         backends.note(recorder.event)
+        for target, price in own_prices(settings):
+            recorder.event("local price", detail=price, target=target)
         stack.callback(recorder.event, "gateway stopped", policies.current.id.hash)
         # What still runs when the server has stopped is over or cancelled; its records must be in before the stores go.
         stack.push_async_callback(endpoint.idle)
@@ -310,7 +314,7 @@ def _pipeline(
         inspector=inspecting.inspector,
         decide=decide,
         approvals=approvals,
-        selector=Selector(directory.targets, latency, breaker),
+        selector=Selector(directory.targets, latency, breaker, backends.servers),
         dispatcher=dispatcher,
         replier=Replier(recorder, purse, inspecting.masker, observer(stores.metrics, clock)),
         recorder=recorder,
@@ -335,6 +339,8 @@ def _explainer(pipeline: Pipeline, policies: PolicyStore) -> Callable[[Exchange]
                 "at_most_usd": in_usd(candidate.worst_cost),
                 "max_output_tokens": candidate.clamp,
                 "expected_first_token": candidate.expected_first_token,
+                **({"paused": True} if candidate.paused else {}),
+                **({"full": True} if candidate.full else {}),
             }
             for candidate in plan.candidates
         ]

@@ -7,16 +7,20 @@ import math
 import os
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from adapters.llama_cpp.download import hash_file
 from adapters.llama_cpp.files import resolve
+from adapters.llama_cpp.lora import Lora
 from adapters.llama_cpp.needs import Needs, needs
 from adapters.llama_cpp.pool import EnginePool
 from adapters.llama_cpp.pooled import PooledEngine
 from adapters.llama_cpp.provider import LlamaCppProvider
-from adapters.llama_cpp.shelf import Located, locate
+from adapters.llama_cpp.shelf import locate
 from adapters.llama_cpp.supervisor import EngineConfig
+from adapters.model_servers.provider import ModelServers, ModelServersConfig
+from adapters.model_servers.server import Room
 from adapters.openai_compatible import OpenAICompatible, OpenAICompatibleConfig
 from adapters.scripted_cloud import ScriptedCloud
 from gateway.dialects.openai_chat import LIMIT_FIELDS, LimitField
@@ -28,12 +32,14 @@ from gateway.settings import LlamaCppSettings, OpenAISettings, Settings, TargetS
 class Backends:
     """Every provider, opened; closed by the stack. `engines` are the local engines by target id;
     `versions` says which version of a registered model (``name@number``) such an engine has, with its SHA-256, and
-    `adapters` which LoRA adapters, each with the name of its file and its SHA-256;
-    `scripted` is the scripted cloud that stands in for targets without a key, if there are any."""
+    `adapters` which LoRA adapters, each with the name of its file and its SHA-256; `servers` are the servers on other
+    machines, by target id. `scripted` is the scripted cloud that stands in for targets without a key, if there are
+    any."""
 
     def __init__(self) -> None:
         self.providers: dict[str, Provider] = {}
         self.engines: dict[str, PooledEngine] = {}
+        self.servers: dict[str, ModelServers] = {}
         self.versions: dict[str, tuple[str, str]] = {}
         self.adapters: dict[str, list[tuple[str, str]]] = {}
         self.scripted: ScriptedCloud | None = None
@@ -79,7 +85,7 @@ class Backends:
             self.adapters[target.id] = [
                 (lora.path.name, await asyncio.to_thread(hash_file, lora.path)) for lora in needed.loras
             ]
-            engine = pool.add(_config(target, backend, located, path, needed), needed.memory, check)
+            engine = pool.add(engine_config(target, backend, path, located.version), needed.memory, check)
         except ConfigurationError as error:
             raise ConfigurationError(f"{settings.file}: the target {target.id!r}: {error}") from error
         if located.version:
@@ -91,7 +97,6 @@ class Backends:
         self, settings: Settings, target: TargetSettings, backend: OpenAISettings, stack: AsyncExitStack
     ) -> Provider:
         key = os.environ.get(backend.api_key_env) if backend.api_key_env else None
-        base_url = backend.base_url
         if backend.api_key_env and not key:
             if not settings.scripted_cloud:
                 raise ConfigurationError(
@@ -100,25 +105,47 @@ class Backends:
                 )
             if self.scripted is None:
                 self.scripted = await stack.enter_async_context(ScriptedCloud())
-            base_url = self.scripted.base_url
-        config = OpenAICompatibleConfig(
-            base_url=base_url,
-            api_key=key,
-            organisation=backend.organisation,
-            project=backend.project,
-            headers=backend.headers,
-            ca_file=backend.ca_file,
-            proxy=backend.proxy,
-            max_connections=backend.max_connections,
-        )
-        return OpenAICompatible(config)
+            return OpenAICompatible(replace(_config(backend, key), base_url=self.scripted.base_url))
+        servers = servers_of(target, key)
+        if servers is None:
+            return OpenAICompatible(_config(backend, key))
+        self.servers[target.id] = ModelServers(servers)
+        return self.servers[target.id]
 
 
-def _config(
-    target: TargetSettings, backend: LlamaCppSettings, located: Located, path: Path, needed: Needs
-) -> EngineConfig:
+def servers_of(target: TargetSettings, key: str | None) -> ModelServersConfig | None:
+    """The servers behind a target; None where it names none."""
+    backend = target.backend
+    if not isinstance(backend, OpenAISettings) or backend.servers is None:
+        return None
+    servers = backend.servers
+    return ModelServersConfig(
+        model=target.model,
+        kind=servers.kind,
+        base_urls=servers.base_urls,
+        common=_config(backend, key),
+        room=Room(servers.parallel, servers.queue),
+        poll=servers.poll,
+    )
+
+
+def _config(backend: OpenAISettings, key: str | None) -> OpenAICompatibleConfig:
+    return OpenAICompatibleConfig(
+        base_url=backend.base_url,
+        api_key=key,
+        organisation=backend.organisation,
+        project=backend.project,
+        headers=backend.headers,
+        ca_file=backend.ca_file,
+        proxy=backend.proxy,
+        max_connections=backend.max_connections,
+    )
+
+
+def engine_config(target: TargetSettings, backend: LlamaCppSettings, path: Path, version: str = "") -> EngineConfig:
+    """The engine of a local target, whose model is at `path` and is this `version` of the registry, if it is of it."""
     return EngineConfig(
-        name=located.version or target.model,
+        name=version or target.model,
         model=path,
         context_tokens=target.context_tokens,
         threads=backend.threads,
@@ -128,7 +155,7 @@ def _config(
         batch_tokens=backend.batch_tokens,
         flash_attention=backend.flash_attention,
         kv_type=backend.kv_type,
-        loras=needed.loras,
+        loras=tuple(Lora(lora.path, lora.scale) for lora in backend.lora),
         share_prefixes=backend.share_prefixes,
     )
 

@@ -101,9 +101,10 @@ class History:
 
 
 @contextmanager
-def open_history(settings: Settings) -> Iterator[History]:
-    """Raises `ConfigurationError`, also from within the block when the log cannot be read on."""
-    targets = declared(settings)
+def open_history(settings: Settings, *, priced: bool = True) -> Iterator[History]:
+    """Raises `ConfigurationError`, also from within the block when the log cannot be read on. Without `priced`, the
+    targets need no measured speed, for what asks for no price."""
+    targets = declared(settings, measured=priced)
     engine = open_log(settings.storage.url("audit"), create=False)
     try:
         yield History(

@@ -7,15 +7,17 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from types import TracebackType
 
 import anyio
 
-from adapters.llama_cpp.pooled import PooledEngine
 from gateway.compose.policies import PolicyJournal
+from gateway.compose.targets import Backends
 from gateway.domain.decision import Gate, PolicyId
 from gateway.domain.errors import ConfigurationError
 from gateway.domain.finding import Found
+from gateway.domain.standing import ServerState
 from gateway.pipeline.probe import SelfProbe
 from gateway.pipeline.recorder import Recorder
 from gateway.policy.compile import CompiledPolicy
@@ -45,31 +47,32 @@ class Upkeep:
         probe: SelfProbe,
         recorder: Recorder,
         metrics: Metrics,
-        engines: Mapping[str, PooledEngine],
+        backends: Backends,
     ) -> None:
         self._settings = settings
         self._policies = policies
         self._probe = probe
         self._recorder = recorder
         self._metrics = metrics
-        self._engines = engines
+        self._engines = backends.engines
+        self._servers = backends.servers
         self._journal = PolicyJournal(recorder.event)
         self._probe_problem = ""
-        self._counted = dict.fromkeys(engines, (0, 0, 0))
+        self._counted = dict.fromkeys(backends.engines, (0, 0, 0))
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Upkeep:
         self._policy_loaded(self._policies.current.id)
         await self.probe()
-        self._tasks = [
-            asyncio.create_task(self._lasting(work, name), name=name)
-            for work, name in (
-                (self._watch_policy, "policy watch"),
-                (self._keep_probing, "self-probe"),
-                (self._watch_engines, "engine figures"),
-                (self._watch_loop, "event loop lag"),
-            )
+        works: list[tuple[Callable[[], Awaitable[None]], str]] = [
+            (self._watch_policy, "policy watch"),
+            (self._keep_probing, "self-probe"),
+            (self._watch_engines, "engine figures"),
+            (self._watch_loop, "event loop lag"),
         ]
+        works += [(partial(self._watch_servers, target), f"servers of {target}") for target in self._servers]
+        self._tasks = [asyncio.create_task(self._lasting(work, name), name=name) for work, name in works]
+        self._metrics.watch_servers(self.servers)
         return self
 
     async def __aexit__(
@@ -88,6 +91,11 @@ class Upkeep:
             if engine.problem:
                 found[f"target {target}"] = engine.problem
         return found
+
+    def servers(self) -> Mapping[str, Sequence[ServerState]]:
+        """What is known of the servers on other machines, by target. They do not count for being ready: all gateways
+        share them, so that one model that is down would take every gateway away, and with them all other models."""
+        return {target: servers.states() for target, servers in self._servers.items()}
 
     async def engines_settled(self) -> None:
         """Return when every engine that is loaded at the start is ready or has failed for good."""
@@ -164,6 +172,14 @@ class Upkeep:
                 self._metrics.engine_events(target, *since, load_seconds=engine.load_seconds)
                 self._counted[target] = counts
             await anyio.sleep(_ENGINES_EVERY)
+
+    async def _watch_servers(self, target: str) -> None:
+        def changed(state: ServerState) -> None:
+            level = logging.INFO if state.up and not state.reason else logging.WARNING
+            up = {True: "up", False: "down", None: "unknown"}[state.up]
+            log_event(_log, level, "model server", target=target, server=state.server, state=up, reason=state.reason)
+
+        await self._servers[target].watch(changed)
 
 
 def may_leave(policy: CompiledPolicy, found: Sequence[Found]) -> bool:

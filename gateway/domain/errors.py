@@ -37,6 +37,7 @@ class Code(StrEnum):
     OVERLOADED = "overloaded"
     SHUTTING_DOWN = "shutting_down"
     TARGET_UNAVAILABLE = "target_unavailable"
+    TARGET_BUSY = "target_busy"
     TARGET_RATE_LIMITED = "target_rate_limited"
     TARGET_TIMEOUT = "target_timeout"
     TARGET_BAD_ANSWER = "target_bad_answer"
@@ -77,8 +78,8 @@ class ProviderError(GatewayError):
     """A target did not answer properly.
 
     `retryable` says whether another target may be tried. `answer` is the provider's own error body where the fault
-    is the caller's (a 400, say), to be handed on with its `status`; otherwise None. `sent` False says that no byte of
-    the request left (no connection could be made), so that it cannot have cost anything.
+    is the caller's (a 400, say), to be handed on with its `status`; otherwise None. `sent` False says that the target
+    did no work on it (no connection could be made, its queue is full), so that it cannot have cost anything.
     """
 
     def __init__(

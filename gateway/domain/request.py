@@ -57,12 +57,17 @@ class InferenceRequest:
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A target that may be tried. `clamp` is the output bound (tokens per choice) to write into the request, or
-    None to leave it; `worst_cost` is the most the call can cost with it."""
+    None to leave it; `worst_cost` is the most the call can cost with it. `late` is whether its first token is expected
+    after the decision's limit. `paused` and `full` say that its servers are
+    known to be down, or to have as many waiting as they should: it is tried when nothing better is left."""
 
     target: Target
     worst_cost: NanoUsd
     clamp: int | None
     expected_first_token: float | None
+    late: bool = False
+    paused: bool = False
+    full: bool = False
 
 
 @dataclass(frozen=True, slots=True)

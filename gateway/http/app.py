@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from gateway.domain.errors import Code, GatewayError
 from gateway.domain.ports import AuditLog, KeyStore
 from gateway.domain.record import AuditRecord
 from gateway.domain.request import Caller
+from gateway.domain.standing import ServerState
 from gateway.domain.tree import JsonObject
 from gateway.http.approvals import approval_routes
 from gateway.http.auth import authenticate
@@ -36,6 +37,7 @@ _log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class Service:
     """What the HTTP layer needs of the gateway. `problems` names what keeps it from being ready (empty: ready);
+    `servers` tells what is known of model servers on other machines, by target;
     `explain` turns an exchange into an explanation without sending; `policy` tells the hashes of what is in force;
     `metrics` is Prometheus text and its type."""
 
@@ -46,6 +48,7 @@ class Service:
     directory: Directory
     limits: Limits
     problems: Callable[[], Awaitable[Mapping[str, str]]]
+    servers: Callable[[], Mapping[str, Sequence[ServerState]]]
     explain: Callable[[Exchange], Awaitable[JsonObject]]
     policy: Callable[[], JsonObject]
     encode: Callable[[AuditRecord], JsonObject]
@@ -110,6 +113,8 @@ def _health_routes(service: Service, endpoint: ChatEndpoint) -> list[ControllerR
             problems["gateway"] = "it is shutting down"
         status = "not ready" if problems else "ready"
         body: JsonObject = {"status": status, "problems": {**problems}, "policy": service.policy()}
+        if servers := service.servers():
+            body["servers"] = {target: [_server(state) for state in states] for target, states in servers.items()}
         return _json(body, 503 if problems else 200)
 
     @get("/metrics")
@@ -118,6 +123,11 @@ def _health_routes(service: Service, endpoint: ChatEndpoint) -> list[ControllerR
         return Response(body, media_type=media_type)
 
     return [healthz, readyz, metrics]
+
+
+def _server(state: ServerState) -> JsonObject:
+    """Without its address: who may see that we are ready need not know where the servers are."""
+    return {"up": state.up, "reason": state.reason, **{name: round(value, 4) for name, value in state.figures.items()}}
 
 
 def _decision_routes(service: Service) -> list[ControllerRouterHandler]:

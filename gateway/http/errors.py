@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -31,6 +32,7 @@ STATUS: Mapping[Code, int] = {
     Code.OVERLOADED: 503,
     Code.SHUTTING_DOWN: 503,
     Code.TARGET_UNAVAILABLE: 503,
+    Code.TARGET_BUSY: 429,
     Code.TARGET_RATE_LIMITED: 429,
     Code.TARGET_TIMEOUT: 504,
     Code.TARGET_BAD_ANSWER: 502,
@@ -67,7 +69,7 @@ def render(error: GatewayError, decision: str | None, headers: Mapping[str, str]
     status = STATUS[error.code]
     answer_headers = {"content-type": "application/json", **(headers or {})}
     if error.retry_after is not None:
-        answer_headers["retry-after"] = str(max(1, round(error.retry_after)))
+        answer_headers["retry-after"] = str(max(1, math.ceil(error.retry_after)))  # earlier would be in vain
     if error.code in _FINAL:
         answer_headers["x-should-retry"] = "false"
     if isinstance(error, ProviderError) and error.answer is not None and error.status is not None:

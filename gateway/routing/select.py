@@ -9,6 +9,7 @@ from gateway.domain.decision import Decision, TargetVerdict
 from gateway.domain.estimate import affordable_output, worst_cost
 from gateway.domain.money import Usage, in_usd
 from gateway.domain.request import Candidate, Plan
+from gateway.domain.standing import Live, Standing
 from gateway.domain.target import Route, Target
 from gateway.routing.breaker import Breaker
 from gateway.routing.latency import LatencyBook
@@ -31,10 +32,18 @@ class Demand:
 
 
 class Selector:
-    """Ranks targets by what was measured of them. One per gateway; holds the latency figures and breakers."""
+    """Ranks targets by what was measured of them, and by what is known of their servers at this moment (`live`, by
+    target id). One per gateway; holds the latency figures and breakers."""
 
-    def __init__(self, targets: Mapping[str, Target], latency: LatencyBook, breaker: Breaker) -> None:
+    def __init__(
+        self,
+        targets: Mapping[str, Target],
+        latency: LatencyBook,
+        breaker: Breaker,
+        live: Mapping[str, Live] | None = None,
+    ) -> None:
         self._targets = targets
+        self._live = live or {}
         self.latency = latency
         self.breaker = breaker
 
@@ -55,7 +64,7 @@ class Selector:
         drawn = route.drawn(demand.id)
         if drawn:
             order[drawn] = -1  # before all that are listed
-        candidates.sort(key=lambda candidate: self._rank(candidate, decision, route, demand, order))
+        candidates.sort(key=lambda candidate: self._rank(candidate, route, demand, order))
         return Plan(tuple(candidates), tuple(rejected))
 
     def _candidate(self, target: Target, decision: Decision, demand: Demand) -> Candidate | TargetVerdict:
@@ -74,20 +83,30 @@ class Selector:
             if affordable < wanted:
                 wanted = clamp = affordable
         cost = worst_cost(target.worst_price, demand.token_bound, wanted, demand.choices)
-        return Candidate(target, cost, clamp, self.latency.expected(target.id, target.first_token))
+        standing = self._standing(target, demand)
+        expected = standing.first_token
+        if expected is None:
+            expected = self.latency.expected(target.id, target.first_token)
+        latest = expected if standing.latest is None else standing.latest
+        late = decision.first_token is not None and latest is not None and latest > decision.first_token
+        return Candidate(target, cost, clamp, expected, late, paused=standing.up is False, full=standing.full)
+
+    def _standing(self, target: Target, demand: Demand) -> Standing:
+        live = self._live.get(target.id)
+        return live.standing(demand.token_estimate) if live is not None else Standing()
 
     def _rank(
-        self, candidate: Candidate, decision: Decision, route: Route, demand: Demand, order: Mapping[str, int]
+        self, candidate: Candidate, route: Route, demand: Demand, order: Mapping[str, int]
     ) -> tuple[bool, bool, int, int]:
-        """Smaller is better: not paused, expected in time, then the one drawn by its share, price, the order listed."""
+        """Smaller is better: not paused or down, not full and expected in time, then the one drawn by its share, price,
+        the order listed."""
         target = candidate.target
-        expected = candidate.expected_first_token
-        late = decision.first_token is not None and expected is not None and expected > decision.first_token
+        paused = candidate.paused or self.breaker.waiting(target.id) > 0
         likely = -1 if order[target.id] < 0 else 0  # the one drawn goes before one that is free
         if route.rank == "cost" and order[target.id] >= 0:
             output = min(demand.max_output or _TYPICAL_OUTPUT, _TYPICAL_OUTPUT) * demand.choices
             likely = target.price.cost(Usage(demand.token_estimate, output))
-        return (self.breaker.waiting(target.id) > 0, late, likely, order[target.id])
+        return (paused, candidate.late or candidate.full, likely, order[target.id])
 
 
 def _rejected(target: Target, reason: str) -> TargetVerdict:

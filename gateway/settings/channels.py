@@ -74,7 +74,7 @@ def _problem(url: str, allow_http: bool) -> str:
         return "the URL must have no user and no fragment; a secret goes into 'secret_env'"
     if parts.scheme == "https" or _is_loopback(host):
         return ""
-    if not _is_inside(host):
+    if not is_inside(host):
         return "http:// is for addresses inside only; this one needs https://"
     return "" if allow_http else "http:// is not encrypted; use https://, or permit it with allow_http: true"
 
@@ -86,7 +86,8 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _is_inside(host: str) -> bool:
+def is_inside(host: str) -> bool:
+    """Is this a private address, or a name that is not public? Then what is sent there stays inside."""
     try:
         return ipaddress.ip_address(host).is_private
     except ValueError:

@@ -10,10 +10,10 @@ from gateway.documents import Node
 from gateway.settings.values import LlamaCppSettings, LocalModelSettings, LoraSettings
 
 LLAMA_CPP = (
-    *("file", "sha256", "hub", "threads", "gpu_layers", "parallel", "queue"),
+    *("file", "sha256", "hub", "threads", "gpu_layers"),
     *("batch_tokens", "flash_attention", "kv_type", "lora", "share_prefixes"),
 )
-"""The settings of a target that only this adapter has."""
+"""The settings of a target that only this adapter has; it has those of `gateway.settings.servers.ROOM_KEYS` as well."""
 
 PLAIN_KV_TYPES = ("f16", "bf16", "f32")
 KV_TYPES = (*PLAIN_KV_TYPES, "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from gateway.documents import DocumentError, Node, nearest, read
 from gateway.domain.errors import ConfigurationError
-from gateway.domain.money import Price
 from gateway.domain.record import label
 from gateway.domain.target import Route, Zone
 from gateway.settings.channels import read_channels
@@ -18,7 +17,9 @@ from gateway.settings.company import CompanyFile, read_company_file
 from gateway.settings.labels import read_labels
 from gateway.settings.llama_cpp import LLAMA_CPP, read_llama_cpp, read_local_models
 from gateway.settings.ner import NerSettings, chosen_engine
+from gateway.settings.prices import read_price
 from gateway.settings.recognizers import DEFAULT_COUNTRIES, RegistrySettings, chosen_countries, chosen_names
+from gateway.settings.servers import ROOM_KEYS, SERVER_KEYS, read_servers
 from gateway.settings.shares import read_shares
 from gateway.settings.signatures import read_signatures
 from gateway.settings.values import (
@@ -235,15 +236,16 @@ class _Reader:
 
     def _target(self, node: Node) -> TargetSettings:
         required = ("id", "adapter", "zone", "region", "model", "context_tokens", "max_output_tokens")
-        found = node.mapping((*_TARGET, *_OPENAI, *LLAMA_CPP), required)
+        found = node.mapping((*_TARGET, *_OPENAI, *SERVER_KEYS, *LLAMA_CPP, *ROOM_KEYS), required)
         adapter = found["adapter"].one_of(("openai", "llama_cpp"))
-        foreign = _OPENAI if adapter == "llama_cpp" else LLAMA_CPP
+        foreign = (*_OPENAI, *SERVER_KEYS) if adapter == "llama_cpp" else LLAMA_CPP
         for key in foreign:
             if key in found:
                 found[key].fail(f"'{key}' is not a setting of the adapter {adapter}")
         zone = Zone(found["zone"].one_of(("local", "cloud")))
         if adapter == "llama_cpp" and zone is Zone.CLOUD:
             found["zone"].fail("an engine on this machine is in the zone local")
+        price, own_price = read_price(found.get("price"), local=zone is Zone.LOCAL, measurable=adapter == "llama_cpp")
         labels, label_terms = read_labels(found["labels"]) if "labels" in found else (frozenset[str](), ())
         return TargetSettings(
             id=found["id"].identifier(),
@@ -253,7 +255,8 @@ class _Reader:
             label_terms=label_terms,
             provider=found["provider"].identifier() if "provider" in found else adapter,
             model=found["model"].text(),
-            price=_price(found["price"]) if "price" in found else None,
+            price=price,
+            own_price=own_price,
             context_tokens=found["context_tokens"].integer(16, 1 << 30),
             max_output_tokens=found["max_output_tokens"].integer(1, 1 << 30),
             first_token=found["first_token"].seconds() if "first_token" in found else None,
@@ -261,13 +264,15 @@ class _Reader:
             backend=(
                 read_llama_cpp(node, found, self._base, self._environ.get("HF_ENDPOINT") or DEFAULT_HUB)
                 if adapter == "llama_cpp"
-                else self._openai(node, found)
+                else self._openai(node, found, zone)
             ),
         )
 
-    def _openai(self, node: Node, found: Mapping[str, Node]) -> OpenAISettings:
-        if "base_url" not in found:
-            node.fail("the adapter openai needs 'base_url', such as https://api.openai.com/v1")
+    def _openai(self, node: Node, found: Mapping[str, Node], zone: Zone) -> OpenAISettings:
+        servers = read_servers(node, found, zone)
+        if servers is None and "base_url" not in found:
+            if "base_urls" not in found:
+                node.fail("the adapter openai needs 'base_url', such as https://api.openai.com/v1")
             return OpenAISettings("", None)
         headers: dict[str, str] = {}
         for key, value in found["headers"].items(allow_empty=True) if "headers" in found else []:
@@ -275,7 +280,8 @@ class _Reader:
                 key.fail("this is not a header's name")
             headers[key.text()] = value.text()
         return OpenAISettings(
-            base_url=found["base_url"].text(),
+            base_url=servers.base_urls[0] if servers is not None else found["base_url"].text(),
+            servers=servers,
             api_key_env=found["api_key_env"].text() if "api_key_env" in found else None,
             organisation=found["organisation"].text() if "organisation" in found else None,
             project=found["project"].text() if "project" in found else None,
@@ -327,12 +333,6 @@ def _integer(found: Mapping[str, Node], key: str, default: int, least: int, most
 
 def _repeated(names: Iterable[str]) -> list[str]:
     return [name for name, count in Counter(names).items() if count > 1]
-
-
-def _price(node: Node) -> Price:
-    found = node.mapping(("input", "output", "cached_input"), ("input", "output"))
-    scaled = {key: found[key].money() // 1000 for key in found}  # nano-dollars a million tokens → pico-dollars a token
-    return Price(scaled["input"], scaled["output"], scaled.get("cached_input", scaled["input"]))
 
 
 def _conversations(node: Node | None) -> ConversationSettings:

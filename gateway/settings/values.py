@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gateway.domain.money import Price
 from gateway.domain.target import Route, Zone
+from gateway.settings.prices import OwnPrice
 from gateway.settings.recognizers import RegistrySettings
 
 DEFAULT_HUB = "https://huggingface.co"
@@ -112,7 +113,22 @@ class PolicySignatures:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelServerSettings:
+    """The servers behind one target of the zone local: what `kind` of server they are, and where each is. They are
+    looked at every `poll` seconds. `parallel` is how many requests one answers at a time where it does not tell (None:
+    nobody knows), and with `queue` requests waiting one counts as full."""
+
+    kind: str
+    base_urls: tuple[str, ...]
+    poll: float = 2.0
+    parallel: int | None = None
+    queue: int = 32
+
+
+@dataclass(frozen=True, slots=True)
 class OpenAISettings:
+    """`base_url` is the first of several where `servers` has them."""
+
     base_url: str
     api_key_env: str | None
     organisation: str | None = None
@@ -122,6 +138,7 @@ class OpenAISettings:
     proxy: str | None = field(default=None, repr=False)
     output_limit_field: str | None = None
     max_connections: int = 256
+    servers: ModelServerSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,8 +209,9 @@ class LabelTerms:
 
 @dataclass(frozen=True, slots=True)
 class TargetSettings:
-    """A target and how to reach it. `price` None is looked up in the price table by `provider` and `model`. `labels`
-    are those that hold for ever; `label_terms` are all of which something is written down, those that expire too."""
+    """A target and how to reach it. `price` is what is asked for it, `own_price` what running it costs; with neither it
+    is looked up in the price table by `provider` and `model`. `labels` are those that hold for ever; `label_terms` are
+    all of which something is written down, those that expire too."""
 
     id: str
     zone: Zone
@@ -208,6 +226,7 @@ class TargetSettings:
     timeouts: TimeoutSettings
     backend: OpenAISettings | LlamaCppSettings
     label_terms: tuple[LabelTerms, ...] = ()
+    own_price: OwnPrice | None = None
 
     @property
     def expiring(self) -> tuple[tuple[str, date], ...]:

@@ -6,7 +6,7 @@ label sets and counts the rest under ``other``, so that no caller can fill the m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from prometheus_client import (
@@ -27,6 +27,8 @@ from gateway.domain.decision import PolicyId
 from gateway.domain.errors import Code
 from gateway.domain.finding import DetectorState, Found
 from gateway.domain.money import NanoUsd, Usage
+from gateway.domain.standing import ServerState
+from gateway.telemetry.servers import ServerGauges
 from gateway.telemetry.values import REDACTED, clean
 
 Kind = TypeVar("Kind", Counter, Gauge, Histogram)
@@ -245,6 +247,10 @@ class Metrics:
     def watch_cache(self, read: Callable[[], Mapping[str, int]]) -> None:
         """`read` tells, by kind, what went wrong with the cache in Redis; texts were scanned instead."""
         self._registry.register(_Watched("cache_troubles_total", "kind", read))
+
+    def watch_servers(self, read: Callable[[], Mapping[str, Sequence[ServerState]]]) -> None:
+        """`read` tells, by target, what is known of its model servers."""
+        self._registry.register(ServerGauges(PREFIX, read))
 
     def watch_audit_queue(self, read: Callable[[], int]) -> None:
         """`read` tells the audit records waiting to be written."""

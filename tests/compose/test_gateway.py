@@ -244,7 +244,7 @@ def test_what_is_no_sign_of_trouble() -> None:
     now = 0.0
     breaker = Breaker(lambda: now, threshold=1)
     experience = Experience(LatencyBook(), breaker, lambda target: math.inf)
-    for code in (Code.TARGET_REFUSED, Code.OVERLOADED, Code.REQUEST_TOO_LARGE, Code.EGRESS_REFUSED):
+    for code in (Code.TARGET_REFUSED, Code.TARGET_BUSY, Code.REQUEST_TOO_LARGE, Code.EGRESS_REFUSED):
         experience.failed("a", ProviderError(code, "x"))
     assert breaker.waiting("a") == 0
     experience.failed("a", ProviderError(Code.TARGET_TIMEOUT, "x"))

@@ -23,9 +23,9 @@ def test_each_code_is_rendered_in_openais_shape(code: Code) -> None:
     assert b"private" not in rendered.body
 
 
-@pytest.mark.parametrize(("wait", "header"), [(0.1, "1"), (2.4, "2"), (None, None)])
+@pytest.mark.parametrize(("wait", "header"), [(0.1, "1"), (2.4, "3"), (None, None)])
 def test_a_wait_is_whole_seconds_and_at_least_one(wait: float | None, header: str | None) -> None:
-    """As RFC 9110 has it."""
+    """As RFC 9110 has it; who comes back after it is not too early."""
     rendered = render(GatewayError(Code.OVERLOADED, "Full.", retry_after=wait), None)
     assert rendered.headers.get("retry-after") == header
 

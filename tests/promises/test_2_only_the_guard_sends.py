@@ -183,3 +183,27 @@ def test_a_connection_of_an_adapter_is_in_a_provider_or_named() -> None:
         if {"ClientSession", "AsyncClient", "Client", "AiohttpTransport", *OPENING} & set(calls_in(tree))
     }
     assert opening == {"adapters/http_transport.py", "adapters/llama_cpp/client.py", "adapters/llama_cpp/download.py"}
+
+
+def test_looks_at_model_servers_carry_no_content() -> None:
+    """Beside the calls, which have a permit, the adapters send only looks: GETs of pages that are written in the
+    source, made where no request's bytes are at hand."""
+    adapters = sources("adapters")
+    sending = {path for path, tree in adapters.items() if "handle_async_request" in set(calls_in(tree))}
+    assert sending == {"adapters/openai_compatible.py", "adapters/model_servers/ask.py"}
+    ask = adapters["adapters/model_servers/ask.py"]
+    (request,) = [
+        node for node in ast.walk(ask) if isinstance(node, ast.Call) and ast.unparse(node.func) == "httpx.Request"
+    ]
+    assert [ast.unparse(argument) for argument in request.args] == ["'GET'", "url"]
+    assert {keyword.arg for keyword in request.keywords} == {"headers", "extensions"}
+    assert not any("ProviderCall" in name for name in imports_in(ask))
+    looks = [
+        node
+        for path, tree in adapters.items()
+        if path.startswith("adapters/model_servers/")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("ask.get", "ask.api")
+    ]
+    assert len(looks) >= 8
+    assert all(isinstance(node.args[0], ast.Constant) for node in looks)

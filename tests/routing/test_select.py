@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from gateway.domain.decision import Decision, TargetVerdict
 from gateway.domain.money import NanoUsd, Price
 from gateway.domain.request import Plan
+from gateway.domain.standing import ServerState, Standing
 from gateway.domain.target import Route, Target, Zone
 from gateway.routing.breaker import Breaker
 from gateway.routing.latency import LatencyBook
@@ -139,3 +140,66 @@ def test_a_prompt_that_does_not_fit_is_rejected_with_both_numbers() -> None:
     assert [candidate.target.id for candidate in plan.candidates] == ["cheap"]
     assert "25 tokens" in plan.rejected[0].reason
     assert "20" in plan.rejected[0].reason
+
+
+class Known:
+    """A target's servers, of which this is known."""
+
+    def __init__(self, standing: Standing) -> None:
+        self.standing_now = standing
+        self.asked: list[int] = []
+
+    def standing(self, prompt_tokens: int) -> Standing:
+        self.asked.append(prompt_tokens)
+        return self.standing_now
+
+    def states(self) -> list[ServerState]:
+        return []
+
+
+def live(**standings: Standing) -> Bench:
+    bench = Bench(*ALL)
+    targets = {target.id: target for target in ALL}
+    known = {name: Known(standing) for name, standing in standings.items()}
+    bench.selector = Selector(targets, bench.latency, bench.breaker, known)
+    return bench
+
+
+def test_what_is_known_to_be_down_comes_last_but_stays() -> None:
+    """As one that is paused; nothing is held against a target of which nothing is known."""
+    assert live(free=Standing(up=False)).order(allowing(*ALL)) == ["cheap", "dear", "free"]
+    assert live(free=Standing(up=None)).order(allowing(*ALL)) == ["free", "cheap", "dear"]
+    plan = live(free=Standing(up=False)).plan(allowing(*ALL))
+    assert [candidate.paused for candidate in plan.candidates] == [False, False, True]
+
+
+def test_what_is_full_comes_after_what_has_room() -> None:
+    """And before what is down."""
+    bench = live(free=Standing(up=True, full=True), cheap=Standing(up=False))
+    assert bench.order(allowing(*ALL)) == ["dear", "free", "cheap"]
+
+
+def test_what_the_servers_say_goes_before_what_was_measured() -> None:
+    """The prediction for this prompt at this moment counts; where there is none, the measured mean does."""
+    bench = live(free=Standing(up=True, first_token=0.5))
+    bench.latency.observe("free", 3.0)
+    assert bench.order(allowing(*ALL, first_token=2.0)) == ["free", "cheap", "dear"]
+    bench = live(free=Standing(up=True, first_token=9.0), cheap=Standing(up=True))
+    bench.latency.observe("cheap", 3.0)
+    plan = bench.plan(allowing(*ALL, first_token=2.0))
+    assert [(one.target.id, one.expected_first_token) for one in plan.candidates] == [
+        *(("dear", None), ("free", 9.0), ("cheap", 3.0))
+    ]
+
+
+def test_servers_are_asked_about_this_prompt() -> None:
+    """With the likely number of its tokens, once, and not where the target is not permitted."""
+    asked = Known(Standing())
+    selector = Selector(
+        {target.id: target for target in ALL},
+        LatencyBook(),
+        Breaker(FakeClock().monotonic),
+        {"free": asked, "dear": asked},
+    )
+    selector.select(allowing(FREE), Route("auto", ("free", "dear")), DEMAND)
+    assert asked.asked == [25]

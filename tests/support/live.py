@@ -163,6 +163,25 @@ def cloud_target(name: str, base_url: str, **settings: str) -> str:
     )
 
 
+def server_target(name: str, *base_urls: str, **settings: str) -> str:
+    """Model servers on other machines as YAML; `server` is their kind."""
+    values = {
+        "id": name,
+        "adapter": "openai",
+        "server": "generic",
+        "zone": "local",
+        "region": "on-premises",
+        "model": "m",
+        "base_urls": f"[{', '.join(base_urls)}]",
+        "context_tokens": "8192",
+        "max_output_tokens": "64",
+        **settings,
+    }
+    return "\n".join(
+        ("  - " if place == 0 else "    ") + f"{key}: {value}" for place, (key, value) in enumerate(values.items())
+    )
+
+
 def local_target(name: str = "local", **settings: str) -> str:
     """The demo model on llama.cpp as YAML."""
     values = {

@@ -10,6 +10,7 @@ _HERE = "gateway.cli.models"
 _COMMANDS = {
     "list": (f"{_HERE}.show", "list_command"),
     "check": (f"{_HERE}.show", "check_command"),
+    "cost": (f"{_HERE}.cost", "cost_command"),
     "verify": (f"{_HERE}.show", "verify_command"),
     "pull": (f"{_HERE}.add", "pull_command"),
     "add": (f"{_HERE}.add", "add_command"),

@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from adapters.llama_cpp.registry import Version
 from adapters.llama_cpp.shelf import Change, Shelf
@@ -50,16 +53,34 @@ def size(number: int) -> str:
     return f"{number / 1_000_000:.1f} MB" if number < 1_000_000_000 else f"{number / 1_000_000_000:.2f} GB"
 
 
-def _record(settings: Settings, change: Change) -> None:
-    """Write it to the audit log. Raises `ConfigurationError`, and then nothing is changed."""
+def table(columns: tuple[str, ...], rows: list[list[str]], otherwise: str) -> None:
+    """On a terminal a table, elsewhere tabs between the cells; `otherwise` where there are no rows."""
+    console = Console(highlight=False)
+    if not rows:
+        click.echo(otherwise)
+    elif not console.is_terminal:
+        for row in (list(columns), *rows):
+            click.echo("\t".join(row))
+    else:
+        drawn = Table(*columns, box=None, pad_edge=False)
+        for row in rows:
+            drawn.add_row(*map(Text, row))
+        console.print(drawn)
+
+
+def record_event(
+    settings: Settings, event: str, *, outcome: str, model: str, target: str = "", detail: str = ""
+) -> None:
+    """Write it to the audit log. Raises `ConfigurationError`, and then nothing may be changed."""
     record = AuditRecord(
         kind=RecordKind.EVENT,
         at=time.time_ns() // 1000,
         decision=Label(""),
-        event=Label(change.event),
-        model=label(change.model),
-        outcome=label(f"{change.alias} is {change.model}" if change.alias else change.model),
-        error=label(f"sha256:{change.sha256}"),
+        event=Label(event),
+        model=label(model),
+        target=label(target),
+        outcome=label(outcome),
+        error=label(detail),
     )
 
     async def write() -> None:
@@ -73,3 +94,8 @@ def _record(settings: Settings, change: Change) -> None:
         asyncio.run(write())
     except GatewayError as error:
         raise ConfigurationError(f"the audit log cannot be written, so nothing was changed: {error}") from error
+
+
+def _record(settings: Settings, change: Change) -> None:
+    outcome = f"{change.alias} is {change.model}" if change.alias else change.model
+    record_event(settings, change.event, outcome=outcome, model=change.model, detail=f"sha256:{change.sha256}")

@@ -9,9 +9,6 @@ from typing import Any
 
 import click
 import orjson
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from adapters.llama_cpp.files import resolve, verify
 from adapters.llama_cpp.gguf import GgufInfo
@@ -19,7 +16,7 @@ from adapters.llama_cpp.offline import inspect_model
 from adapters.llama_cpp.registry import Model, Models, Reference, Registry, Version, find
 from adapters.llama_cpp.shelf import locate
 from gateway.cli.common import CliContext
-from gateway.cli.models.common import sentences, size
+from gateway.cli.models.common import sentences, size, table
 from gateway.domain.errors import ConfigurationError
 from gateway.settings import Settings
 
@@ -52,9 +49,9 @@ def list_command(obj: CliContext, as_json: bool) -> None:
         click.echo(orjson.dumps({"models": registered, "targets": targets}))
         return
     versions = [_row(name, model, each) for name, model, each in _versions(models)]
-    _table(_VERSION_COLUMNS, versions, "No models are registered: bailiwick models pull, or add.")
+    table(_VERSION_COLUMNS, versions, "No models are registered: bailiwick models pull, or add.")
     click.echo()
-    _table(_TARGET_COLUMNS, [[row[key] for key in _TARGET_COLUMNS] for row in targets], "No target is a local model.")
+    table(_TARGET_COLUMNS, [[row[key] for key in _TARGET_COLUMNS] for row in targets], "No target is a local model.")
 
 
 @click.command("check")
@@ -153,20 +150,6 @@ def _added(version: Version) -> str:
 
 def _as_json(model: Model) -> dict[str, Any]:
     return {"aliases": model.aliases, "versions": [asdict(each) for _, each in sorted(model.versions.items())]}
-
-
-def _table(columns: tuple[str, ...], rows: list[list[str]], otherwise: str) -> None:
-    console = Console(highlight=False)
-    if not rows:
-        click.echo(otherwise)
-    elif not console.is_terminal:
-        for row in (list(columns), *rows):
-            click.echo("\t".join(row))
-    else:
-        drawn = Table(*columns, box=None, pad_edge=False)
-        for row in rows:
-            drawn.add_row(*map(Text, row))
-        console.print(drawn)
 
 
 def _show_file(path: Path, info: GgufInfo) -> None:

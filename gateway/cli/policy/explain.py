@@ -82,7 +82,7 @@ def _explain_record(ctx: click.Context, decision: str, file: Path | None, as_jso
     from gateway.compose.tools import day_budget, open_history  # takes a second: the whole composition
 
     settings = (ctx.find_object(CliContext) or CliContext()).settings()
-    with open_history(settings) as history:
+    with open_history(settings, priced=False) as history:
         records = history.of_decision(decision)
         if not records:
             raise click.BadParameter(f"the audit log has no decision {decision!r}", param_hint="--record")

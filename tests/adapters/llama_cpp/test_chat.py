@@ -158,3 +158,10 @@ def test_a_request_and_its_errors_do_not_show_content() -> None:
     with pytest.raises(BadRequest) as caught:
         parse(body(messages=[{"role": "user", "content": {"my": "secret"}}]))
     assert "secret" not in str(caught.value)
+
+
+def test_arguments_of_a_thousand_brackets_are_text() -> None:
+    """What a model made of a tool call earlier may be no JSON, however deep it is."""
+    call = {"type": "function", "function": {"name": "f", "arguments": "[" * 100_000}}
+    request = parse(json.dumps({"messages": [{"role": "assistant", "tool_calls": [call]}]}).encode())
+    assert request.messages[0]["tool_calls"][0]["function"]["arguments"] == "[" * 100_000

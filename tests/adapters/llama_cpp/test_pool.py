@@ -249,7 +249,7 @@ async def test_a_request_that_would_be_late_is_refused_at_once(tiny_model: Path)
         started = time.monotonic()
         error = await refused(providers["b"], first_token=took * 0.9)  # b was never loaded: a's time counts
         assert time.monotonic() - started < took * 0.9
-        assert (error.code, error.detail, error.sent) == (Code.OVERLOADED, "too_late", False)
+        assert (error.code, error.detail, error.sent) == (Code.TARGET_BUSY, "too_late", False)
         assert error.retry_after == pytest.approx(took)
         assert loaded(engines) == {"a"}
         assert await whole(providers["b"], ONE, first_token=60.0)

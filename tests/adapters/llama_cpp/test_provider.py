@@ -98,7 +98,7 @@ async def test_a_request_that_would_be_late_goes_elsewhere(provider: LlamaCppPro
     assert predicted > 0
     with pytest.raises(ProviderError) as caught:
         await whole(provider, long, first_token=predicted / 20)
-    assert (caught.value.code, caught.value.retryable, caught.value.detail) == (Code.OVERLOADED, True, "too_late")
+    assert (caught.value.code, caught.value.retryable, caught.value.detail) == (Code.TARGET_BUSY, True, "too_late")
     assert (await whole(provider, long))["usage"]["completion_tokens"] == 1
 
 

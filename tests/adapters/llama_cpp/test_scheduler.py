@@ -138,6 +138,45 @@ def test_a_prompt_that_comes_seven_times_at_once_is_read_once(engine: Bench) -> 
         wait_for(engine.idle)
 
 
+def test_a_tenant_cannot_lock_the_others_out(tiny_model: Path) -> None:
+    """With the queue full of one tenant's requests, that of another gets in, and the last of the many is told to come
+    back later."""
+    with bench(tiny_model, parallel=1, limit=3) as engine:
+        many = [engine.ask(said("Go.", max_tokens=ENDLESS)) for _ in range(4)]
+        other = engine.ask(said("Me too.", max_tokens=2), tenant="b")
+        assert many[3].error() == (429, "queue_full")
+        assert not engine.scheduler.submit(Client(said("More."), tenant="a").job)
+        assert not any(client.done.is_set() for client in (*many[:3], other))
+        for client in many[:3]:
+            engine.scheduler.cancel(client.job)
+        assert other.text()
+        wait_for(engine.idle)
+        assert engine.agrees()
+
+
+def test_standing_still_shows(engine: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests that wait while nothing is decoded count as a stall, whatever the reason; a long idle time before does
+    not."""
+    monkeypatch.setattr(engine.scheduler, "_admit", lambda: time.sleep(0.01))
+    time.sleep(0.3)
+    client = engine.ask(said("Hello."))
+    assert engine.scheduler.figures().since_progress < 0.3
+    wait_for(lambda: engine.scheduler.figures().since_progress > 0.5)
+    engine.scheduler.cancel(client.job)
+    assert engine.scheduler.figures().since_progress == 0
+
+
+def test_waiting_is_no_work(tiny_model: Path) -> None:
+    """How long a request takes is counted from its place on: who waits behind five others does not make the next
+    wait longer than it will."""
+    with bench(tiny_model, parallel=1) as engine:
+        started = time.monotonic()
+        clients = [engine.ask(said("Go on.", max_tokens=600, logit_bias={"2": -100})) for _ in range(6)]
+        assert all(client.text() for client in clients)
+        each = (time.monotonic() - started) / len(clients)
+        assert engine.scheduler.figures().request_seconds < 2 * each
+
+
 def test_a_full_queue_refuses(tiny_model: Path) -> None:
     """Places and queue are both bounded; after a cancellation there is room again."""
     with bench(tiny_model, parallel=2, limit=3) as engine:

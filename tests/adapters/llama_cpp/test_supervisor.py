@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import resource
+import shutil
 import signal
 import stat
 import subprocess
@@ -93,10 +95,59 @@ async def test_a_killed_engine_fails_its_stream_and_comes_back(tiny_model: Path)
             await whole(provider, {"max_tokens": 1})
         assert refused.value.retry_after is not None
         assert "SIGKILL" in refused.value.detail
+        assert (caught.value.sent, refused.value.sent) == (True, False), "nobody worked on what found no engine"
         await until(lambda: supervisor.state is EngineState.READY)
         assert await whole(provider, {"max_tokens": 1})
         assert (supervisor.restarts, supervisor.pid == pid) == (1, False)
         assert changes[1:] == [EngineState.READY, EngineState.BACKOFF, EngineState.STARTING, EngineState.READY]
+
+
+async def test_no_way_to_die_ends_the_watch(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not a signal without a name, not a socket folder that was removed, not a watch that fails by itself."""
+    async with running(config(tiny_model)) as supervisor:
+        provider = LlamaCppProvider(supervisor)
+
+        async def comes_back(number: int) -> None:
+            await until(lambda: supervisor.state is EngineState.BACKOFF)
+            await until(lambda: supervisor.state is EngineState.READY)
+            assert supervisor.restarts == number
+            assert await whole(provider, {"max_tokens": 1})
+
+        assert supervisor.pid is not None
+        os.kill(supervisor.pid, 40)
+        await comes_back(1)
+        folder = supervisor.socket.parent
+        shutil.rmtree(folder)
+        os.kill(supervisor.pid, signal.SIGKILL)
+        await comes_back(2)
+        assert supervisor.socket.parent != folder
+
+        async def nonsense(*_: object) -> dict[str, object]:
+            return {}
+
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "ask_stats", nonsense)
+            await until(lambda: supervisor.state is EngineState.BACKOFF)
+            assert supervisor.failure == "unexpected KeyError"
+        await comes_back(3)
+
+
+async def test_the_image_of_a_crash_is_not_kept(tiny_model: Path) -> None:
+    """The engine's memory holds prompts, so that it writes no core file."""
+    async with running(config(tiny_model)) as supervisor:
+        assert supervisor.pid is not None
+        assert resource.prlimit(supervisor.pid, resource.RLIMIT_CORE) == (0, 0)
+
+
+def test_an_engine_without_its_threads_ends() -> None:
+    """It would answer pings, and no request. What was raised is not told: it may quote a prompt."""
+    script = (
+        "import threading, time\nfrom adapters.llama_cpp.__main__ import _end_with_threads\n_end_with_threads()\n"
+        "def work():\n    raise ValueError('a secret')\n"
+        "threading.Thread(target=work).start()\ntime.sleep(20)"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (70, "", "")
 
 
 async def test_restarts_wait_longer_each_time(tiny_model: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from adapters.llama_cpp.portions import portions
 from adapters.llama_cpp.speeds import Speeds
-from adapters.llama_cpp.waiting import FairQueue
+from adapters.llama_cpp.waiting import FairQueue, displaced
 
 
 @dataclass(eq=False)
@@ -20,6 +20,7 @@ class Waiter:
     background: bool = False
     unread: int = 0
     age: int = 0
+    born: float = 0.0
 
     @property
     def work(self) -> Waiter:
@@ -103,3 +104,35 @@ def test_the_prediction_follows_the_load() -> None:
     assert speeds.first_token(200, 100, 8.0) == pytest.approx(8 + 300 / 200 + 0.5)
     assert speeds.python_share == pytest.approx(0.2)
     assert speeds.retry_after(4) == 2
+
+
+def test_a_place_becomes_free_at_the_measured_rate() -> None:
+    """Before a request is complete, one takes at least as long as the oldest has been running; then what was measured
+    counts, within a second and a minute."""
+    speeds = Speeds()
+    assert (speeds.retry_after(4), speeds.retry_after(4, oldest=20.0)) == (1, 5)
+    speeds.finished(12.0)
+    assert (speeds.retry_after(4, oldest=20.0), speeds.retry_after(100), speeds.retry_after(1)) == (3, 1, 12)
+    speeds.finished(10_000.0)
+    assert speeds.retry_after(1) == 60
+
+
+def test_nobody_fills_the_queue_alone() -> None:
+    """The last of the tenant with the most gives way, until the comer has as many; never one of a tenant with less."""
+    many = [Waiter("a", born=number) for number in range(4)]
+    few = Waiter("b", born=9)
+    assert displaced([*many, few], Waiter("c")) is many[3]
+    assert displaced([*many, few], Waiter("b")) is many[3]
+    assert displaced([*many[:2], few], Waiter("b")) is None
+    assert displaced([*many, few], Waiter("a")) is None
+    assert displaced([], Waiter("a")) is None
+
+
+def test_background_work_gives_way_first() -> None:
+    """To any interactive request, of the same tenant too; the other way round never."""
+    background = [Waiter("b", background=True, born=1), Waiter("b", background=True, born=2)]
+    crowd = [Waiter("a", born=number) for number in range(9)]
+    assert displaced([*crowd, *background], Waiter("a")) is background[1]
+    assert displaced(background, Waiter("b")) is background[1]
+    assert displaced(crowd, Waiter("b", background=True)) is None
+    assert displaced([*crowd, *background], Waiter("c", background=True)) is background[1]
