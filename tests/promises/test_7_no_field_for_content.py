@@ -205,7 +205,7 @@ LOGGED = {
     "engine.supervisor.config.name": "a configured name",
     "state": "a state of the engine",
     "error": "an exception: the formatter prints no text of it",
-    "label(self.failure)": "why an engine is down, in our own words (a library's text is never in it), checked as a label",
+    "label(self.failure)": "why an engine is down, in our own words (no library's text is in it), checked as a label",
 }
 """Everything that the sources hand to a logger, as it is written there, with the reason why it is no content."""
 
