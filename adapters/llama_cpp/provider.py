@@ -11,6 +11,7 @@ import orjson
 from adapters.llama_cpp.client import ConnectionCut, Exchange
 from adapters.llama_cpp.frames import Frame, FrameError, Kind
 from adapters.llama_cpp.supervisor import EngineState, EngineSupervisor
+from gateway.dialects import openai_chat, openai_embeddings
 from gateway.domain.call import Chunk, End, ProviderCall, ProviderEvent, Whole
 from gateway.domain.errors import Code, ProviderError
 
@@ -21,6 +22,7 @@ _SENTENCES = {
     EngineState.STOPPED: "The local model is not running.",
 }
 _MAX_IDLE = 64
+_KINDS = {openai_chat.DIALECT: Kind.CHAT, openai_embeddings.DIALECT: Kind.EMBED}
 _CHUNK, _WHOLE, _END = Kind.CHUNK, Kind.WHOLE, Kind.END
 
 
@@ -95,7 +97,7 @@ class LlamaCppProvider:
         terms = orjson.dumps({"tenant": call.tenant, "first_token": call.first_token})
         try:
             exchange.send(Kind.TERMS, terms)
-            exchange.send(Kind.CHAT, call.body)
+            exchange.send(_KINDS[call.target.dialect], call.body)
         except FrameError as error:
             public = "The request is too large for the local model."
             raise ProviderError(Code.REQUEST_TOO_LARGE, public, detail=str(error), retryable=False) from error

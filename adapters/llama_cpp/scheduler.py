@@ -2,7 +2,7 @@
 
 A step reads one token of each answer that is being made and, beside them, a bounded part of the prompts that are not
 read yet, so that a long prompt slows the others down but never stops them. Another thread prepares requests (template,
-tokens, grammar). The server needs of this module `submit`, `cancel`, `figures`, `retry_after` and `close`.
+tokens, grammar). The server needs of it what `engine.Service` says.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from adapters.llama_cpp.chat import ChatRequest, parse
 from adapters.llama_cpp.failures import BadRequest, EngineFault, bad_request_payload, fault_payload, late_payload
 from adapters.llama_cpp.frames import Kind
 from adapters.llama_cpp.places import Places, common
 from adapters.llama_cpp.speeds import Figures, Speeds
 from adapters.llama_cpp.steps import Stepper
 from adapters.llama_cpp.waiting import FairQueue
-from adapters.llama_cpp.work import Job, Sequence, Work
+from adapters.llama_cpp.work import Emit, Job, Sequence, Terms, Work
 
 if TYPE_CHECKING:  # not at run time: only the process that loads a model may load the native library
     from adapters.llama_cpp.model import LoadedModel
@@ -39,11 +40,11 @@ class Scheduler:
         self._places = Places(model, model.places, rewinds=model.rewinds, shared=share_prefixes)
         self._speeds = Speeds()
         self._changed = threading.Condition()
-        self._jobs: set[Job] = set()  # accepted, neither answered nor cancelled
+        self._jobs: set[Job[ChatRequest]] = set()  # accepted, neither answered nor cancelled
         self._prepared: list[Work] = []
         self._closing = False
-        self._stepping: set[Job] = set()  # in the step that is being decoded
-        self._to_prepare: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._stepping: set[Job[ChatRequest]] = set()  # in the step that is being decoded
+        self._to_prepare: queue.SimpleQueue[Job[ChatRequest] | None] = queue.SimpleQueue()
         self._preparing_since: float | None = None
         self._served = self._refused = self._preempted = 0
         # What follows belongs to the decode thread.
@@ -63,7 +64,13 @@ class Scheduler:
 
     # ---- for the server, on any thread
 
-    def submit(self, job: Job) -> bool:
+    def job(self, kind: Kind, body: bytes, emit: Emit, terms: Terms) -> Job[ChatRequest]:
+        """The job that a frame asks for. Raises `BadRequest`."""
+        if kind is not Kind.CHAT:
+            raise BadRequest("This model chats; it makes no embeddings.", "model", "invalid_request")
+        return Job(parse(body), emit, terms.tenant, terms.first_token)
+
+    def submit(self, job: Job[ChatRequest]) -> bool:
         """Queue the job; False when the queue is full."""
         with self._changed:
             if self._closing or len(self._jobs) >= self._limit + self._model.parallel:
@@ -73,7 +80,7 @@ class Scheduler:
         self._to_prepare.put(job)
         return True
 
-    def cancel(self, job: Job) -> None:
+    def cancel(self, job: Job[ChatRequest]) -> None:
         """Nothing more is wanted of the job: its place is free before the next token."""
         with self._changed:
             job.cancelled = True
@@ -158,7 +165,7 @@ class Scheduler:
                     self._changed.notify()
             self._preparing_since = None
 
-    def _end(self, job: Job, payload: bytes) -> None:
+    def _end(self, job: Job[ChatRequest], payload: bytes) -> None:
         with self._changed:
             self._jobs.discard(job)
         job.emit(Kind.ERROR, payload)

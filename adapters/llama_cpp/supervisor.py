@@ -55,6 +55,8 @@ class EngineConfig:
     `gpu_layers` -1 all. `parallel` (1 to 128) answers are made at a time, all in one cache of `context_tokens`; `queue`
     bounds the requests that wait for a place. `batch_tokens` of prompts are read per step beside the answers.
     `flash_attention` is ``auto``, ``on`` or ``off``. With `share_prefixes` the prefix cache is shared between tenants.
+    With `embeddings` it makes embeddings instead of answers; `pooling` and `least_dimensions` are for these (see
+    `embedding_model.EmbeddingConfig` and `embedder.Embedder`).
     `stall_seconds` is how long a running request may make no progress (no token, no part of the prompt) before the
     engine counts as hung. `nice` lowers its priority, so that decoding does not slow the gateway down.
     """
@@ -69,6 +71,9 @@ class EngineConfig:
     batch_tokens: int = 128
     flash_attention: str = "auto"
     share_prefixes: bool = False
+    embeddings: bool = False
+    pooling: str = "model"
+    least_dimensions: int = 0
     nice: int = 5
     start_timeout: float = 300.0
     stall_seconds: float = 120.0
@@ -214,6 +219,8 @@ class EngineSupervisor:
             "threads": config.threads or default_threads(), "batch": config.batch_tokens, "queue": config.queue,
             "gpu-layers": config.gpu_layers, "nice": config.nice, "parallel": config.parallel,
             "flash-attention": config.flash_attention, "share-prefixes": int(config.share_prefixes),
+            "embeddings": int(config.embeddings), "pooling": config.pooling,
+            "least-dimensions": config.least_dimensions,
         }  # fmt: skip
         try:
             self._process = await asyncio.create_subprocess_exec(

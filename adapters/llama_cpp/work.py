@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 from adapters.llama_cpp.answer import Choice, Usage, Writer
 from adapters.llama_cpp.chat import ChatRequest, ToolMode
@@ -20,13 +20,25 @@ if TYPE_CHECKING:  # not at run time: only the process that loads a model may lo
     from adapters.llama_cpp.model import LoadedModel, Sampler
 
 
+Request = TypeVar("Request")
+Emit: TypeAlias = Callable[[Kind, bytes], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the gateway knows of a request. `first_token` is how many seconds its first token may take; None: any."""
+
+    tenant: str = ""
+    first_token: float | None = None
+
+
 @dataclass(slots=True, repr=False, eq=False)
-class Job:
+class Job(Generic[Request]):
     """A request as it came. `emit` may be called on any thread and must not block or raise. `tenant` bounds who shares
     prefixes with it; `first_token` is how many seconds the first token may take, None for any time."""
 
-    request: ChatRequest
-    emit: Callable[[Kind, bytes], None]
+    request: Request
+    emit: Emit
     tenant: str = ""
     first_token: float | None = None
     cancelled: bool = False
@@ -57,7 +69,7 @@ class Sequence:
 class Work:
     """A job whose prompt and grammar are in order. `open` are the sequences that are not complete yet."""
 
-    def __init__(self, job: Job, model: LoadedModel, name: str) -> None:
+    def __init__(self, job: Job[ChatRequest], model: LoadedModel, name: str) -> None:
         """Raises `BadRequest`. Takes milliseconds for long prompts and odd grammars: not for the decode thread."""
         request = job.request
         grammar = grammar_for(request)

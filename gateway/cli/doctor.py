@@ -283,7 +283,7 @@ def _price(target: TargetSettings) -> tuple[str, bool]:
         return _per_million(target.price), True
     from gateway.budgets.prices import price_of
 
-    listed = price_of(target.provider, target.model, datetime.now(UTC).date())
+    listed = price_of(target.provider, target.model, datetime.now(UTC).date(), output=not target.embeddings)
     if listed is not None:
         return f"{_per_million(listed)} by the price table", True
     return ("free", True) if target.zone is Zone.LOCAL else ("price unknown", False)

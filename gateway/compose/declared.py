@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from gateway.budgets.prices import price_of
-from gateway.dialects import openai_chat
+from gateway.dialects import openai_chat, openai_embeddings
 from gateway.domain.errors import ConfigurationError
 from gateway.domain.money import FREE, Price
 from gateway.domain.target import Target, Zone
@@ -37,7 +37,7 @@ def declared(settings: Settings) -> tuple[Target, ...]:
             expiring=target.expiring,
             provider=target.provider,
             model=target.model,
-            dialect=openai_chat.DIALECT,
+            dialect=openai_embeddings.DIALECT if target.embeddings else openai_chat.DIALECT,
             price=_price(settings, target, day),
             ceiling=_ceiling(target, day),
             max_output_tokens=target.max_output_tokens,
@@ -51,7 +51,7 @@ def declared(settings: Settings) -> tuple[Target, ...]:
 def _price(settings: Settings, target: TargetSettings, day: date) -> Price:
     if target.price is not None:
         return target.price
-    known = price_of(target.provider, target.model, day)
+    known = price_of(target.provider, target.model, day, output=not target.embeddings)
     if known is not None:
         return known
     if target.zone is Zone.LOCAL:
@@ -65,4 +65,6 @@ def _price(settings: Settings, target: TargetSettings, day: date) -> Price:
 def _ceiling(target: TargetSettings, day: date) -> Price | None:
     """What a caller's own fields (a paid service tier) can make of the table's price. A price in the settings is meant
     as it stands."""
-    return price_of(target.provider, target.model, day, worst=True) if target.price is None else None
+    if target.price is not None:
+        return None
+    return price_of(target.provider, target.model, day, worst=True, output=not target.embeddings)

@@ -59,6 +59,9 @@ class Backends:
             batch_tokens=backend.batch_tokens,
             flash_attention=backend.flash_attention,
             share_prefixes=backend.share_prefixes,
+            embeddings=target.embeddings,
+            pooling=backend.pooling,
+            least_dimensions=backend.least_dimensions,
         )
         engine = EngineSupervisor(config)
         await engine.start(wait=False)  # a large model loads while the gateway already serves; /readyz tells

@@ -15,6 +15,7 @@ from gateway.domain.record import label
 from gateway.domain.target import Route, Zone
 from gateway.settings.channels import read_channels
 from gateway.settings.company import CompanyFile, read_company_file
+from gateway.settings.embeddings import POOLINGS, makes_embeddings
 from gateway.settings.labels import read_labels
 from gateway.settings.ner import NerSettings, chosen_engine
 from gateway.settings.recognizers import DEFAULT_COUNTRIES, RegistrySettings, chosen_countries, chosen_names
@@ -63,6 +64,7 @@ _TARGET = (
     "max_output_tokens",
     "first_token",
     "timeouts",
+    "embeddings",
 )
 _OPENAI = (
     "base_url",
@@ -78,6 +80,7 @@ _OPENAI = (
 _LLAMA_CPP = (
     *("file", "sha256", "hub", "threads", "gpu_layers"),
     *("parallel", "queue", "batch_tokens", "flash_attention", "share_prefixes"),
+    *("pooling", "least_dimensions"),
 )
 _INSPECTION = (
     *("timeout", "processes", "cache_bytes", "cache_in_redis"),
@@ -132,7 +135,7 @@ class _Reader:
                 else False
             ),
             targets=targets,
-            routes=self._routes(fields["models"], {target.id for target in targets}),
+            routes=self._routes(fields["models"], {target.id: target for target in targets}),
             conversations=_conversations(fields.get("conversations")),
             channels=read_channels(fields["notify"], self._required_variable) if "notify" in fields else (),
             known=_known(fields.get("known")),
@@ -232,8 +235,9 @@ class _Reader:
         return tuple(targets.values())
 
     def _target(self, node: Node) -> TargetSettings:
-        required = ("id", "adapter", "zone", "region", "model", "context_tokens", "max_output_tokens")
+        required = ("id", "adapter", "zone", "region", "model", "context_tokens")
         found = node.mapping((*_TARGET, *_OPENAI, *_LLAMA_CPP), required)
+        embeddings = makes_embeddings(node, found)
         adapter = found["adapter"].one_of(("openai", "llama_cpp"))
         foreign = _OPENAI if adapter == "llama_cpp" else _LLAMA_CPP
         for key in foreign:
@@ -252,12 +256,13 @@ class _Reader:
             label_terms=label_terms,
             provider=found["provider"].identifier() if "provider" in found else adapter,
             model=model,
-            price=_price(found["price"]) if "price" in found else None,
+            price=_price(found["price"], embeddings) if "price" in found else None,
             context_tokens=found["context_tokens"].integer(16, 1 << 30),
-            max_output_tokens=found["max_output_tokens"].integer(1, 1 << 30),
+            max_output_tokens=_integer(found, "max_output_tokens", 0, 1, 1 << 30),
             first_token=found["first_token"].seconds() if "first_token" in found else None,
             timeouts=_timeouts(found.get("timeouts")),
             backend=self._llama_cpp(node, found, model) if adapter == "llama_cpp" else self._openai(node, found),
+            embeddings=embeddings,
         )
 
     def _openai(self, node: Node, found: Mapping[str, Node]) -> OpenAISettings:
@@ -316,9 +321,11 @@ class _Reader:
             else "auto",
             share_prefixes=found["share_prefixes"].boolean() if "share_prefixes" in found else False,
             registered=model if registered else None,
+            pooling=found["pooling"].one_of(POOLINGS) if "pooling" in found else "model",
+            least_dimensions=_integer(found, "least_dimensions", 0, 1, 1 << 20),
         )
 
-    def _routes(self, node: Node, targets: set[str]) -> tuple[Route, ...]:
+    def _routes(self, node: Node, targets: Mapping[str, TargetSettings]) -> tuple[Route, ...]:
         routes: list[Route] = []
         for key, value in node.items():
             found = value.mapping(("targets", "rank", "share"), ("targets",))
@@ -332,6 +339,8 @@ class _Reader:
             if label(key.text()) != key.text():
                 # Records hold the name as a label; another one could not be compared with a policy's again later.
                 key.fail(f"'{key.text()}' cannot name a model: use letters, digits and _ . : / @ + - (at most 96)")
+            if len({targets[name].embeddings for name in names}) > 1:
+                found["targets"].fail("a model name is either for chat or for embeddings; these targets are for both")
             shares = read_shares(found["share"], names) if "share" in found else ()
             routes.append(Route(key.text(), tuple(names), rank, shares))
         return tuple(routes)
@@ -359,10 +368,10 @@ def _repeated(names: Iterable[str]) -> list[str]:
     return [name for name, count in Counter(names).items() if count > 1]
 
 
-def _price(node: Node) -> Price:
-    found = node.mapping(("input", "output", "cached_input"), ("input", "output"))
+def _price(node: Node, embeddings: bool) -> Price:
+    found = node.mapping(("input", "output", "cached_input"), ("input",) if embeddings else ("input", "output"))
     scaled = {key: found[key].money() // 1000 for key in found}  # nano-dollars a million tokens → pico-dollars a token
-    return Price(scaled["input"], scaled["output"], scaled.get("cached_input", scaled["input"]))
+    return Price(scaled["input"], scaled.get("output", 0), scaled.get("cached_input", scaled["input"]))
 
 
 def _conversations(node: Node | None) -> ConversationSettings:

@@ -130,7 +130,8 @@ class LlamaCppSettings:
     or is `registered` (``name@alias``, ``name@number``) in the registry of models.
     `threads` 0 chooses by the cores there are; `gpu_layers` -1 means all; `parallel` answers are made at a time, and
     `queue` bounds the waiting requests. `batch_tokens` of prompts are read per step. `share_prefixes`: what was read
-    for one tenant serves another."""
+    for one tenant serves another. For a model that makes embeddings, `pooling` is how one comes of all tokens, and
+    `least_dimensions` the fewest numbers to which one may be shortened, 0 where it may not."""
 
     path: Path | None
     hub: str | None = None
@@ -146,6 +147,8 @@ class LlamaCppSettings:
     flash_attention: str = "auto"
     share_prefixes: bool = False
     registered: str | None = None
+    pooling: str = "model"
+    least_dimensions: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +173,8 @@ class LabelTerms:
 @dataclass(frozen=True, slots=True)
 class TargetSettings:
     """A target and how to reach it. `price` None is looked up in the price table by `provider` and `model`. `labels`
-    are those that hold for ever; `label_terms` are all of which something is written down, those that expire too."""
+    are those that hold for ever; `label_terms` are all of which something is written down, those that expire too.
+    With `embeddings` the model makes embeddings, and nothing else; its `max_output_tokens` is 0."""
 
     id: str
     zone: Zone
@@ -185,6 +189,7 @@ class TargetSettings:
     timeouts: TimeoutSettings
     backend: OpenAISettings | LlamaCppSettings
     label_terms: tuple[LabelTerms, ...] = ()
+    embeddings: bool = False
 
     @property
     def expiring(self) -> tuple[tuple[str, date], ...]:
