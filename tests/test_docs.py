@@ -109,7 +109,13 @@ def test_the_settings_examples_are_right(tmp_path: Path) -> None:
     config.write_text(f"schema: 1\npolicy: p.yaml\n{''.join(sections)}targets:\n{targets}{nano}")
     environ = {"BAILIWICK_DATABASE_URL": "postgresql://h/d", "BAILIWICK_REDIS_URL": "redis://h"}
     settings = load_settings(config, environ=environ)
-    assert {target.id for target in settings.targets} == {"house", "house-next", "cloud-mini-eu", "cloud-nano"}
+    assert {target.id for target in settings.targets} == {
+        "house",
+        "house-embed",
+        "house-next",
+        "cloud-mini-eu",
+        "cloud-nano",
+    }
     assert {route.name for route in settings.routes} == {"auto", "gpt-5-mini", "private"}
     (tmp_path / "first.yaml").write_text(examples[0])
     assert load_settings(tmp_path / "first.yaml", environ={}).targets

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import math
 import random
+import re
 import struct
 from typing import Any
 
@@ -18,6 +19,7 @@ DIMENSIONS = 256
 """Numbers of a vector where the request does not say; at most as many can be had."""
 
 _MOST_TEXTS = 2048
+_WORD = re.compile(r"\w+")
 
 
 def embeddings_of(request: Object) -> Object:
@@ -50,7 +52,7 @@ def tokens_of(text: str) -> int:
 
 def _vector(text: str, dimensions: int) -> list[float]:
     total = [0.0] * dimensions
-    for word in text.lower().split() or [text]:
+    for word in _WORD.findall(text.lower()) or [text]:
         draw = random.Random(word)  # by the text itself: the same in every process
         total = [number + draw.gauss(0, 1) for number in total]
     length = math.sqrt(sum(number * number for number in total)) or 1.0
