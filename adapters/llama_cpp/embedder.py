@@ -36,7 +36,8 @@ EmbeddingJob: TypeAlias = "Job[EmbeddingRequest]"
 
 class Work:
     """A job whose texts are tokens, `size` together. The first `taken` of them are embedded or about to be, `unread`
-    counts the tokens of the others, `done` the results in `vectors`."""
+    counts the tokens of the others, `done` the results in `vectors`. `predicted` is how many seconds after it came it
+    should have its answer, 0 where nothing was measured."""
 
     def __init__(self, job: EmbeddingJob, model: EmbeddingModel, least_dimensions: int) -> None:
         """Raises `BadRequest`."""
@@ -48,6 +49,7 @@ class Work:
         self.size = sum(map(len, self.texts))
         self.vectors = np.empty((len(self.texts), model.dimensions), np.float32)
         self.unread = self.size
+        self.predicted = 0.0
         self.taken = self.done = 0
 
     def take(self) -> list[int]:
@@ -126,6 +128,7 @@ class Embedder:
     def figures(self, prompt_tokens: int | None = None) -> Figures:
         """Live figures, with the predicted time to the embedding of a text of that length."""
         speeds, now = self._speeds, time.monotonic()
+        predicted = None if prompt_tokens is None else self._predicted(prompt_tokens)
         with self._changed:
             running = sum(job.started for job in self._jobs)
             waiting = len(self._jobs) - running
@@ -152,7 +155,8 @@ class Embedder:
             idle_prefixes=0,
             preempted=0,
             python_share=speeds.python_share,
-            first_token_seconds=None if prompt_tokens is None else self._predicted(prompt_tokens),
+            first_token_seconds=predicted,
+            first_token_p95_seconds=None if predicted is None else speeds.bound(predicted),
         )
 
     def close(self, timeout: float = 3.0) -> None:
@@ -215,12 +219,13 @@ class Embedder:
 
     def _receive(self, work: Work) -> None:
         job = work.job
-        if job.first_token is not None:
-            predicted = time.monotonic() - job.born + self._predicted(work.size)
-            if predicted > job.first_token:
-                self._refused += 1
-                self._end(job, Kind.ERROR, late_payload(predicted, self.retry_after()))
-                return
+        ahead = self._predicted(work.size)
+        work.predicted = ahead and time.monotonic() - job.born + ahead
+        latest = self._speeds.bound(work.predicted)
+        if job.first_token is not None and latest > job.first_token:
+            self._refused += 1
+            self._end(job, Kind.ERROR, late_payload(latest, self.retry_after()))
+            return
         self._speeds.admitted(work.size, 0)
         self._backlog += work.size
         self._queue.push(work)
@@ -282,7 +287,9 @@ class Embedder:
             return
         answer = work.answer(self._name)
         self._served += 1
-        self._speeds.finished(time.monotonic() - work.job.born)
+        seconds = time.monotonic() - work.job.born
+        self._speeds.began(work.predicted, seconds)
+        self._speeds.finished(seconds)
         self._end(work.job, Kind.WHOLE, answer)
 
 
