@@ -23,6 +23,7 @@ from gateway.domain.call import ProviderCall, Whole
 from gateway.domain.errors import Code, ConfigurationError, ProviderError
 from support.live import DEMO_MODEL
 from support.local_engine import call, config, until
+from support.tiny_gguf import write_tiny_bert
 
 pytestmark = pytest.mark.anyio
 
@@ -169,6 +170,24 @@ async def test_a_model_that_does_not_say_how_it_pools_needs_the_setting(tiny_mod
     with pytest.raises(ConfigurationError, match="set 'pooling'"):
         async with started(tiny_model):
             raise AssertionError("it started")
+
+
+async def test_an_encoder(tmp_path: Path) -> None:
+    """Most embedding models are encoders: their file says how they pool, and what they put around a text counts. What
+    they were trained for bounds a text, whatever the settings say."""
+    model = write_tiny_bert(tmp_path / "bert.gguf", context_tokens=32)
+    async with started(model, context_tokens=512, parallel=3) as provider:
+        texts = ["where is it", "hello", "a", "where is it?"]
+        together = await vectors(provider, texts)
+        alone = np.array([(await vectors(provider, text))[0] for text in texts])
+        np.testing.assert_allclose(together, alone, atol=2e-5)
+        np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, atol=1e-6)
+        assert abs(together[0] @ together[1]) < 0.999
+        usage = (await answer(provider, {"input": ["hello", "a"]}))["usage"]
+        assert usage["prompt_tokens"] == 5 + 2 + 1 + 2
+        assert (await answer(provider, {"input": "a" * 30}))["usage"]["prompt_tokens"] == 32
+        _, told = await refusal(provider, {"input": "a" * 31})
+        assert "maximum context length is 32 tokens" in told["message"]
 
 
 async def test_a_long_list_holds_nobody_up(tiny_model: Path) -> None:

@@ -77,6 +77,7 @@ async def test_every_answer_fits_its_schema(demo: LlamaCppProvider) -> None:
         for number in range(COUNT):
             group.start_soon(ask, number)
     assert [problem for problem in found if problem not in ("", "cut")] == []
+    print(f"{COUNT} schemas, {found.count('cut')} answers cut")
     assert found.count("cut") <= COUNT // 20
 
 
