@@ -159,7 +159,7 @@ class _Drawing:
                 required.append("undeclared")
         elif not names:
             schema["additionalProperties"] = {"type": "integer"}
-        if schema.get("additionalProperties") and rng.random() < 0.9:
+        if schema.get("additionalProperties"):
             schema["maxProperties"] = len({*names, *required}) + rng.randint(0, 2)
         if required or rng.random() < 0.3:
             schema["required"] = required

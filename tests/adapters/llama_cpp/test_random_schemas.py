@@ -26,7 +26,7 @@ from support.random_schemas import random_schema
 pytestmark = pytest.mark.anyio
 
 COUNT = int(os.environ.get("BAILIWICK_RANDOM_SCHEMAS", "40"))
-MOST_TOKENS = 500
+MOST_TOKENS = 600
 TOGETHER = 8
 
 
@@ -40,21 +40,31 @@ async def demo() -> AsyncIterator[LlamaCppProvider]:
     await provider.aclose()
 
 
-async def answered(provider: LlamaCppProvider, number: int) -> str:
-    """What is wrong with the answer; empty where it is valid, ``cut`` where it did not come to its end."""
+async def problem_with(provider: LlamaCppProvider, number: int) -> str:
+    """What is wrong with the answer; empty where it is valid. One that is cut is asked for again, with another seed and
+    more room: a small model goes round in circles now and then, which a schema may allow."""
+    for again in range(5):
+        found = await answered(provider, number, again)
+        if found is not None:
+            return found
+    return f"schema {number}: it did not come to an end"
+
+
+async def answered(provider: LlamaCppProvider, number: int, again: int) -> str | None:
+    """What is wrong with the answer; None where it was cut."""
     schema = random_schema(number)
     wanted = {"type": "json_schema", "json_schema": {"name": "random", "strict": True, "schema": schema}}
     body: dict[str, Any] = {
         "messages": [{"role": "user", "content": f"Order {number}, please."}],
         "response_format": wanted,
-        "max_tokens": MOST_TOKENS,
+        "max_tokens": MOST_TOKENS * (again + 1),
         "temperature": 1.0,
-        "seed": number,
+        "seed": number + 10_000 * again,
     }
     choice = (await whole(provider, body, timeouts=Timeouts(5, 300, 300)))["choices"][0]
     text = choice["message"]["content"]
     if choice["finish_reason"] == "length":
-        return "cut"
+        return None
     try:
         value = json.loads(text)
     except ValueError as error:
@@ -65,20 +75,19 @@ async def answered(provider: LlamaCppProvider, number: int) -> str:
 
 
 async def test_every_answer_fits_its_schema(demo: LlamaCppProvider) -> None:
-    """Whatever the schema, the answer is JSON that `jsonschema` calls valid; few are so long that they are cut."""
+    """Whatever the schema, the answer is JSON that `jsonschema` calls valid."""
     found: list[str] = []
     limiter = anyio.CapacityLimiter(TOGETHER)
 
     async def ask(number: int) -> None:
         async with limiter:
-            found.append(await answered(demo, number))
+            found.append(await problem_with(demo, number))
 
     async with anyio.create_task_group() as group:
         for number in range(COUNT):
             group.start_soon(ask, number)
-    assert [problem for problem in found if problem not in ("", "cut")] == []
-    print(f"{COUNT} schemas, {found.count('cut')} answers cut")
-    assert found.count("cut") <= COUNT // 20
+    assert [problem for problem in found if problem] == []
+    assert len(found) == COUNT
 
 
 @pytest.mark.parametrize("number", range(5))
