@@ -213,6 +213,7 @@ class _Drawing:
         for part in (left, right):
             part.pop("additionalProperties", None)
             part.pop("maxProperties", None)
+            part["required"] = [name for name in part.get("required", []) if name in part["properties"]]
         for name in left["properties"].keys() & right["properties"].keys():
             del right["properties"][name]
         left["properties"]["both"] = {"type": "string", "minLength": 2}
@@ -222,8 +223,6 @@ class _Drawing:
         if self._rng.random() < 0.3:
             names = [*left["properties"], *right["properties"]]
             schema |= {"type": "object", "properties": dict.fromkeys(names, True), "additionalProperties": False}
-            if "undeclared" in left["required"] or "undeclared" in right.get("required", []):
-                schema["properties"]["undeclared"] = True
         return schema
 
     def _conditional_members(self, depth: int) -> Schema:
@@ -240,7 +239,7 @@ class _Drawing:
 
     def _narrowed_reference(self) -> Schema:
         """A reference with something beside it."""
-        self._defined["text"] = {"type": "string", "minLength": 1}
+        self._defined["text"] = {"type": "string", "minLength": 1, "maxLength": 12}
         if self._rng.random() < 0.5:
             return {"allOf": [{"$ref": _pointer("text")}], "description": "A text."}
         return {"$ref": _pointer("text"), "maxLength": 4}
