@@ -1,4 +1,4 @@
-"""Any server that speaks OpenAI's chat completions over HTTP: OpenAI itself, vLLM, llama-server, a company's own.
+"""Any server that speaks OpenAI's chat completions or embeddings over HTTP: OpenAI, vLLM, llama-server, one's own.
 
 Calls httpx's transport interface directly: what its client layer would add (redirects, cookies, proxies from the
 environment) is not wanted here, and costs half as much again as the request.
@@ -20,6 +20,7 @@ import orjson
 
 from adapters.http_faults import CLOSED, DOWN, FAULT_CLASSES, UNREADABLE, Refusal, refusal_of, retry_after
 from adapters.http_transport import Waits, check_headers, endpoint, network
+from gateway.dialects import openai_chat, openai_embeddings
 from gateway.dialects.sse import DONE, SseDecoder, SseError
 from gateway.domain.call import Chunk, End, ProviderCall, ProviderEvent, Whole
 from gateway.domain.errors import Code, ProviderError
@@ -28,6 +29,7 @@ from gateway.domain.target import Zone
 MAX_ERROR_BYTES = 64 * 1024
 """The most of an error answer that is read, in bytes."""
 
+_DIALECTS = (openai_chat, openai_embeddings)
 _DRAIN_SECONDS = 0.25
 _CLOSES = "llama.cpp"
 _MEDIA_TYPE = re.compile(r"[a-z0-9.+-]{1,64}/[a-z0-9.+-]{1,64}", re.ASCII)
@@ -37,8 +39,8 @@ _MEDIA_TYPE = re.compile(r"[a-z0-9.+-]{1,64}/[a-z0-9.+-]{1,64}", re.ASCII)
 class OpenAICompatibleConfig:
     """Where a server is and how to reach it.
 
-    `base_url` ends where ``/chat/completions`` begins (``https://api.openai.com/v1``). `ca_file` names certificates to
-    trust instead of the usual ones, `proxy` a forward proxy; neither is taken from the environment.
+    `base_url` ends where ``/chat/completions`` or ``/embeddings`` begins (``https://api.openai.com/v1``). `ca_file` is
+    certificates to trust instead of the usual ones, `proxy` a forward proxy; neither is taken from the environment.
     `max_connections` bounds the calls in flight, `keepalive` is how many seconds an idle connection is kept,
     `max_answer_bytes` bounds an answer that is not streamed. `reuse` False: a streamed call's connection is not used
     again. llama.cpp's server closes it though it says that it keeps it, and a call that comes at once would break on
@@ -72,7 +74,7 @@ class OpenAICompatible:
         transport: httpx.AsyncBaseTransport | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self._url = endpoint(config.base_url, "/chat/completions")
+        self._urls = {dialect.DIALECT: endpoint(config.base_url, dialect.PATH) for dialect in _DIALECTS}
         headers = request_headers(config)
         # A stream is better uncompressed: compressors hold events back.
         self._stream_headers = httpx.Headers({**headers, "accept": "text/event-stream", "accept-encoding": "identity"})
@@ -155,7 +157,9 @@ class OpenAICompatible:
             headers = headers.copy()
             headers["traceparent"] = call.traceparent
         connect = call.timeouts.connect
-        request = _Post(self._url, headers, call.body, {"timeout": {"connect": connect, "pool": connect}})
+        request = _Post(
+            self._urls[call.target.dialect], headers, call.body, {"timeout": {"connect": connect, "pool": connect}}
+        )
         try:
             response = await self._waits.until(deadline, self._transport.handle_async_request(request))
         except FAULT_CLASSES as error:

@@ -123,6 +123,7 @@ def test_the_settings_examples_are_right(tmp_path: Path) -> None:
     settings = load_settings(config, environ=environ)
     assert {target.id for target in settings.targets} == {
         "house",
+        "house-embed",
         "house-next",
         "house-support",
         "cloud-mini-eu",

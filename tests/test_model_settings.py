@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.domain.money import Price
 from gateway.domain.target import Route
 from gateway.settings import LlamaCppSettings, LocalModelSettings, LoraSettings
 from support.settings_files import LEAST, LOCAL, line_of, problems, settings
@@ -130,3 +131,43 @@ def test_wrong_shares(tmp_path: Path, share: str, message: str) -> None:
     found = problems(tmp_path, TWO.replace("{targets: [local]}", f"{{targets: [local, next], share: {share}}}"))
     assert message in found[0][1]
     assert found[0][0] == line_of(TWO, "auto:")
+
+
+EMBEDDER = LEAST.replace("    max_output_tokens: 64\n", "    embeddings: true\n")
+
+
+def test_a_target_for_embeddings(tmp_path: Path) -> None:
+    """It has no output, its price needs none, and pooling is the model's own word unless another is given."""
+    (target,) = settings(tmp_path, EMBEDDER).targets
+    assert (target.embeddings, target.max_output_tokens) == (True, 0)
+    more = "    embeddings: true\n    pooling: mean\n    least_dimensions: 64\n    price: {input: 0.02 USD}\n"
+    (target,) = settings(tmp_path, EMBEDDER.replace("    embeddings: true\n", more)).targets
+    assert isinstance(target.backend, LlamaCppSettings)
+    assert (target.backend.pooling, target.backend.least_dimensions) == ("mean", 64)
+    assert target.price == Price.per_million("0.02", "0")
+    (plain,) = settings(tmp_path, LEAST).targets
+    assert (plain.embeddings, plain.max_output_tokens > 0) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (EMBEDDER.replace("embeddings: true", "embeddings: true\n    max_output_tokens: 5"), "has no output tokens"),
+        (LEAST.replace("    max_output_tokens: 64\n", ""), "missing key 'max_output_tokens'"),
+        (LEAST.replace("    max_output_tokens", "    pooling: mean\n    max_output_tokens"), "with 'embeddings: true'"),
+        (EMBEDDER.replace("embeddings: true", "embeddings: true\n    pooling: rank"), "'rank' is not one of"),
+        (EMBEDDER.replace("embeddings: true", "embeddings: sometimes"), "expected true or false"),
+    ],
+)
+def test_what_an_embedding_target_has_and_another_has_not(tmp_path: Path, text: str, message: str) -> None:
+    """Each is told in words."""
+    assert any(message in told for _, told in problems(tmp_path, text))
+
+
+def test_a_name_is_for_chat_or_for_embeddings(tmp_path: Path) -> None:
+    """A name for both could send a text to a model that cannot take it."""
+    embedder = EMBEDDER[EMBEDDER.index("  - id:") : EMBEDDER.index("models:")].replace("id: local", "id: embed")
+    text = LEAST.replace(LOCAL, LOCAL + embedder).replace("{targets: [local]}", "{targets: [local, embed]}")
+    ((line, message),) = problems(tmp_path, text)
+    assert line == line_of(text, "targets: [local, embed]")
+    assert "either for chat or for embeddings" in message

@@ -149,7 +149,7 @@ def test_all_faults_at_once(tmp_path: Path) -> None:
         10: ["'a b' is not a name", "'moon'", "1 is less than 16", "0 is less than 1", "needs 'base_url'"],
         11: ["is in the zone local", "needs either 'file'"],
         13: ["'file' is not a setting of the adapter openai", "amount in dollars", "not a header's name", "'x'"],
-        14: ["missing keys", "the target 'd' is there twice"],
+        14: ["missing key 'context_tokens'", "missing key 'max_output_tokens'", "the target 'd' is there twice"],
         16: ["there is no target 'e'", "'best'"],
         17: ["'Müller'"],
     }

@@ -16,10 +16,12 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import orjson
 
-from adapters.llama_cpp.engine import Identity, bind, serve
+from adapters.llama_cpp.embedder import Embedder
+from adapters.llama_cpp.engine import Identity, Service, bind, serve
 from adapters.llama_cpp.failures import LoadFailed
 from adapters.llama_cpp.frames import Kind, encode
 from adapters.llama_cpp.lora import Lora
@@ -43,6 +45,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--kv-type", default="f16", help="the form of keys and values")
     parser.add_argument("--lora", type=_lora, action="append", default=[], help="SCALE:FILE of an adapter")
     parser.add_argument("--share-prefixes", type=int, choices=(0, 1), default=0, help="1: between tenants, too")
+    parser.add_argument("--embeddings", type=int, choices=(0, 1), default=0, help="1: make embeddings, not answers")
+    parser.add_argument("--pooling", choices=("model", "mean", "cls", "last"), default="model")
+    parser.add_argument("--least-dimensions", type=int, default=0, help="of an embedding; 0: it is not shortened")
     parser.add_argument("--queue", type=int, default=32, help="waiting requests at most")
     parser.add_argument("--nice", type=int, default=0)
     return parser.parse_args()
@@ -83,27 +88,51 @@ def _report(kind: Kind, payload: dict[str, object]) -> None:
     sys.stdout.buffer.flush()
 
 
-def _run(options: argparse.Namespace) -> None:
-    def load() -> tuple[Scheduler, Identity]:
-        # Here, so that a missing library is reported, not raised.
-        from adapters.llama_cpp.model import LoadedModel, ModelConfig
+def _scheduler(options: argparse.Namespace) -> tuple[Scheduler, int]:
+    """What answers, and its context in tokens."""
+    # Here, so that a missing library is reported, not raised.
+    from adapters.llama_cpp.model import LoadedModel, ModelConfig
 
+    config = ModelConfig(
+        path=options.model,
+        context_tokens=options.context,
+        threads=options.threads,
+        batch_tokens=options.batch,
+        gpu_layers=options.gpu_layers,
+        parallel=options.parallel,
+        flash_attention=options.flash_attention,
+        kv_type=options.kv_type,
+        loras=tuple(options.lora),
+    )
+    model = LoadedModel(config)
+    scheduler = Scheduler(model, options.name, options.queue, share_prefixes=bool(options.share_prefixes))
+    return scheduler, model.context_tokens
+
+
+def _embedder(options: argparse.Namespace) -> tuple[Embedder, int]:
+    """What makes embeddings, and how many tokens a text may have."""
+    from adapters.llama_cpp.embedding_model import EmbeddingConfig, EmbeddingModel
+
+    config = EmbeddingConfig(
+        path=options.model,
+        context_tokens=options.context,
+        threads=options.threads,
+        batch_tokens=options.batch,
+        gpu_layers=options.gpu_layers,
+        parallel=options.parallel,
+        flash_attention=options.flash_attention,
+        pooling=options.pooling,
+    )
+    model = EmbeddingModel(config)
+    embedder = Embedder(model, options.name, options.queue, least_dimensions=options.least_dimensions)
+    return embedder, model.context_tokens
+
+
+def _run(options: argparse.Namespace) -> None:
+    def load() -> tuple[Service[Any], Identity]:
         started = time.monotonic()
-        config = ModelConfig(
-            path=options.model,
-            context_tokens=options.context,
-            threads=options.threads,
-            batch_tokens=options.batch,
-            gpu_layers=options.gpu_layers,
-            parallel=options.parallel,
-            flash_attention=options.flash_attention,
-            kv_type=options.kv_type,
-            loras=tuple(options.lora),
-        )
-        model = LoadedModel(config)
-        identity = Identity(options.name, model.context_tokens, round(time.monotonic() - started, 3))
-        scheduler = Scheduler(model, options.name, options.queue, share_prefixes=bool(options.share_prefixes))
-        return scheduler, identity
+        service, context_tokens = _embedder(options) if options.embeddings else _scheduler(options)
+        return service, Identity(options.name, context_tokens, round(time.monotonic() - started, 3))
 
     def announce(identity: Identity, seconds: float) -> None:
         _report(Kind.READY, {"context_tokens": identity.context_tokens, "seconds": round(seconds, 3)})

@@ -1,6 +1,6 @@
-"""The engine's server: a Unix socket in front of the scheduler. A connection carries one request at a time.
+"""The engine's server: a Unix socket in front of what does the work. A connection carries one request at a time.
 
-It answers STATS_WANTED while the model decodes, because decoding happens in the scheduler's thread. A client that
+It answers STATS_WANTED while the model decodes, because decoding happens in a thread of its own. A client that
 closes its connection cancels its request.
 """
 
@@ -16,15 +16,14 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import cast
+from typing import Generic, Protocol, TypeVar, cast
 
 import orjson
 
-from adapters.llama_cpp.chat import parse
 from adapters.llama_cpp.failures import BadRequest, bad_request_payload, fault_payload, overloaded_payload
 from adapters.llama_cpp.frames import Decoder, Frame, FrameError, Kind, encode
-from adapters.llama_cpp.scheduler import Scheduler
-from adapters.llama_cpp.work import Job
+from adapters.llama_cpp.speeds import Figures
+from adapters.llama_cpp.work import Emit, Job, Terms
 
 _log = logging.getLogger(__name__)
 
@@ -38,12 +37,45 @@ class Identity:
     load_seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What the gateway knows of a request. `first_token` is how many seconds its first token may take; None: any."""
+Request = TypeVar("Request")
 
-    tenant: str = ""
-    first_token: float | None = None
+
+class Service(Protocol[Request]):
+    """What does the work: `Scheduler` for answers, `Embedder` for embeddings."""
+
+    def job(self, kind: Kind, body: bytes, emit: Emit, terms: Terms) -> Job[Request]:
+        """The job that a frame asks for. Raises `BadRequest`."""
+        ...
+
+    def submit(self, job: Job[Request]) -> bool:
+        """Queue the job; False when the queue is full."""
+        ...
+
+    def cancel(self, job: Job[Request]) -> None:
+        """Nothing more is wanted of the job."""
+        ...
+
+    def retry_after(self) -> float:
+        """Seconds until a place in the queue is likely to be free."""
+        ...
+
+    def figures(self, prompt_tokens: int | None = None) -> Figures:
+        """Live figures, with the predicted time to first token of a prompt of that length."""
+        ...
+
+    def close(self) -> None:
+        """Stop everything and give the model's memory back."""
+        ...
+
+
+class Peer(Protocol):
+    """Whoever is told what has become of its job."""
+
+    def answered(self, kind: Kind) -> None: ...
+
+    def write(self, frames: bytes) -> None: ...
+
+    def cut(self) -> None: ...
 
 
 class Outbox:
@@ -51,10 +83,10 @@ class Outbox:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._entries: deque[tuple[Connection, Kind, bytes]] = deque()
+        self._entries: deque[tuple[Peer, Kind, bytes]] = deque()
         self._woken = False
 
-    def put(self, connection: Connection, kind: Kind, payload: bytes) -> None:
+    def put(self, connection: Peer, kind: Kind, payload: bytes) -> None:
         """From any thread."""
         self._entries.append((connection, kind, payload))
         if self._woken:
@@ -67,7 +99,7 @@ class Outbox:
 
     def _deliver(self) -> None:
         self._woken = False  # before the entries are taken: one that is put from now on wakes the loop again
-        frames: dict[Connection, list[bytes]] = {}
+        frames: dict[Peer, list[bytes]] = {}
         while self._entries:
             connection, kind, payload = self._entries.popleft()
             try:
@@ -83,14 +115,14 @@ class Outbox:
             connection.write(b"".join(parts))
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.Protocol, Generic[Request]):
     """One client."""
 
-    def __init__(self, scheduler: Scheduler, identity: Identity, outbox: Outbox) -> None:
-        self._scheduler, self._identity, self._outbox = scheduler, identity, outbox
+    def __init__(self, service: Service[Request], identity: Identity, outbox: Outbox) -> None:
+        self._service, self._identity, self._outbox = service, identity, outbox
         self._decoder = Decoder()
         self._transport: asyncio.Transport | None = None
-        self._job: Job | None = None
+        self._job: Job[Request] | None = None
         self._terms = Terms()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -99,7 +131,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         if self._job is not None:
-            self._scheduler.cancel(self._job)
+            self._service.cancel(self._job)
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -115,25 +147,25 @@ class Connection(asyncio.Protocol):
             self._send(Kind.STATS, orjson.dumps(self._stats(_members(frame).get("prompt_tokens"))))
         elif frame.kind is Kind.TERMS and self._job is None:
             self._terms = _terms(_members(frame))
-        elif frame.kind is Kind.CHAT and self._job is None:
+        elif frame.kind in (Kind.CHAT, Kind.EMBED) and self._job is None:
             terms, self._terms = self._terms, Terms()
-            self._start(frame.payload, terms)
+            self._start(frame, terms)
         else:
             raise FrameError(f"a frame of kind {frame.kind.name} is not expected here")
 
-    def _start(self, body: bytes, terms: Terms) -> None:
+    def _start(self, frame: Frame, terms: Terms) -> None:
         def emit(kind: Kind, payload: bytes) -> None:
             self._outbox.put(self, kind, payload)
 
         try:
-            job = Job(parse(body), emit, terms.tenant, terms.first_token)
+            job = self._service.job(frame.kind, frame.payload, emit, terms)
         except BadRequest as error:
             self._send(Kind.ERROR, bad_request_payload(error))
             return
         self._job = job
-        if not self._scheduler.submit(job):
+        if not self._service.submit(job):
             self._job = None
-            self._send(Kind.ERROR, overloaded_payload(self._scheduler.retry_after()))
+            self._send(Kind.ERROR, overloaded_payload(self._service.retry_after()))
 
     def answered(self, kind: Kind) -> None:
         """A frame of this kind leaves; the last one of an answer frees the connection."""
@@ -155,7 +187,7 @@ class Connection(asyncio.Protocol):
     def _stats(self, prompt_tokens: object) -> dict[str, object]:
         if prompt_tokens is not None and not (isinstance(prompt_tokens, int) and prompt_tokens >= 0):
             raise FrameError("'prompt_tokens' must be a whole number")
-        figures = self._scheduler.figures(prompt_tokens)
+        figures = self._service.figures(prompt_tokens)
         return {"pid": os.getpid(), **asdict(self._identity), **asdict(figures)}
 
 
@@ -201,7 +233,9 @@ def bind(path: Path) -> socket.socket:
 
 
 async def serve(
-    listener: socket.socket, load: Callable[[], tuple[Scheduler, Identity]], announce: Callable[[Identity, float], None]
+    listener: socket.socket,
+    load: Callable[[], tuple[Service[Request], Identity]],
+    announce: Callable[[Identity, float], None],
 ) -> None:
     """Load the model in a thread, announce it, and serve until SIGTERM or SIGINT. What `load` raises comes out."""
     loop, done = asyncio.get_running_loop(), asyncio.Event()
@@ -213,10 +247,10 @@ async def serve(
     await asyncio.wait({loading, ended}, return_when=asyncio.FIRST_COMPLETED)
     if not loading.done():
         os._exit(0)  # native loading cannot be interrupted, and joining its thread would wait for it
-    scheduler, identity = loading.result()
+    service, identity = loading.result()
     outbox = Outbox()
-    server = await loop.create_unix_server(lambda: Connection(scheduler, identity, outbox), sock=listener, backlog=512)
+    server = await loop.create_unix_server(lambda: Connection(service, identity, outbox), sock=listener, backlog=512)
     announce(identity, time.monotonic() - started)
     await ended
     server.close()
-    scheduler.close()
+    service.close()

@@ -1,8 +1,12 @@
-"""What can go wrong inside the engine, in the words of the OpenAI error body. No I/O."""
+"""What can go wrong inside the engine, in the words of the OpenAI error body and of the log."""
 
 from __future__ import annotations
 
+import logging
+
 import orjson
+
+_log = logging.getLogger(__name__)
 
 
 class EngineFault(Exception):
@@ -21,6 +25,14 @@ class BadRequest(Exception):
         self.message = message
         self.param = param
         self.code = code
+
+
+def report(error: Exception) -> None:
+    """Log what a thread of the engine met at its border."""
+    if isinstance(error, EngineFault):
+        _log.error("the engine failed: %s", error)
+    else:
+        _log.error("unexpected %s", type(error).__name__)  # neither text nor traceback: they may quote the request
 
 
 def error_body(message: str, type_: str, code: str, param: str | None = None) -> dict[str, object]:

@@ -16,15 +16,17 @@ _HEADER = struct.Struct(">IB")
 
 
 class Kind(IntEnum):
-    """What the payload is. CHAT, STATS_WANTED and TERMS go to the engine, READY and FAILED come on its standard output.
+    """What the payload is. CHAT, EMBED, STATS_WANTED and TERMS go to the engine, READY and FAILED come on its standard
+    output.
 
-    TERMS holds what the gateway knows of the CHAT after it and the body does not say: ``tenant`` and ``first_token``
+    TERMS holds what the gateway knows of the request after it and its body does not say: ``tenant`` and ``first_token``
     (seconds). STATS_WANTED may hold ``prompt_tokens``, for which STATS then predicts the time to the first token.
     """
 
     CHAT = 1
     STATS_WANTED = 2
     TERMS = 3
+    EMBED = 4
     CHUNK = 10
     WHOLE = 11
     END = 12

@@ -1,4 +1,4 @@
-"""The loaded model: everything that touches llama.cpp. The only module that imports it.
+"""The loaded model that answers: what a chat needs of llama.cpp.
 
 One object has one context. `decode`, `take`, `ends`, `piece`, `log_probabilities` and the memory belong to one thread;
 `prompt` and `sampler` may run in another beside it, `interrupt` in any. The C interface is used rather than the `Llama`
@@ -11,7 +11,6 @@ from __future__ import annotations
 import ctypes
 import random
 import time
-from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,29 +26,16 @@ from adapters.llama_cpp.chat import ChatRequest, Sampling
 from adapters.llama_cpp.controls import Controls
 from adapters.llama_cpp.decoding import Outcome, Part
 from adapters.llama_cpp.failures import BadRequest, EngineFault, LoadFailed
+from adapters.llama_cpp.loading import FLASH_ATTENTION, Interrupt, complaints, load_weights, new_context
 from adapters.llama_cpp.lora import Lora
 
 _NO_ROOM, _ABORTED = 1, 2  # llama_decode
 _MOST_PLACES = 256  # llama.cpp's LLAMA_MAX_SEQ
-_FLASH_ATTENTION = {
-    "auto": native.LLAMA_FLASH_ATTN_TYPE_AUTO,
-    "on": native.LLAMA_FLASH_ATTN_TYPE_ENABLED,
-    "off": native.LLAMA_FLASH_ATTN_TYPE_DISABLED,
-}
-_LOG_LEVEL_ERROR = 4  # ggml.h
 _UNNAMED_TYPES = {"bf16": 30}  # ggml.h; the binding has no names for them
 _FALLBACK_TEMPLATE = (
     "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n'}}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 )
-_complaints: deque[str] = deque(maxlen=3)
-
-
-@native.llama_log_callback  # type: ignore[untyped-decorator]
-def _listen(level: int, text: bytes, _user_data: ctypes.c_void_p) -> None:
-    """llama.cpp's log goes nowhere, except that its last errors explain a failed load."""
-    if level == _LOG_LEVEL_ERROR:
-        _complaints.append(text.decode("utf-8", "replace").strip())
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,24 +81,15 @@ class LoadedModel:
     """A model with its context. Raises `LoadFailed`."""
 
     def __init__(self, config: ModelConfig) -> None:
-        native.llama_log_set(_listen, ctypes.c_void_p(0))
-        native.llama_backend_init()
-        _complaints.clear()
-        model_params = native.llama_model_default_params()
-        model_params.n_gpu_layers = config.gpu_layers if config.gpu_layers >= 0 else 2**31 - 1
-        self._model = native.llama_model_load_from_file(str(config.path).encode(), model_params)
-        if not self._model:
-            raise LoadFailed("; ".join(_complaints) or "llama.cpp gave no reason")
+        self._model = load_weights(config.path, config.gpu_layers)
         self.rewinds = not (native.llama_model_is_recurrent(self._model) or native.llama_model_is_hybrid(self._model))
         self.parallel = config.parallel
         # As many places again for prefixes that wait for their next turn; a recurrent model pays memory for each.
         self.places = min(config.parallel * (2 if self.rewinds else 1), _MOST_PLACES)
         params = self._context_params(config)
-        self._context = native.llama_init_from_model(self._model, params)
-        if not self._context:
-            raise LoadFailed("; ".join(_complaints) or "no memory for the context")
+        self._context = new_context(self._model, params)
         self._use(config.loras)
-        self._install_interrupt()
+        self._interrupt = Interrupt(self._context)
         self._memory = native.llama_get_memory(self._context)
         self._vocab = native.llama_model_get_vocab(self._model)
         self._batch = Batch(int(params.n_batch))
@@ -137,7 +114,7 @@ class LoadedModel:
         params.n_batch = params.n_ubatch = min(config.batch_tokens + config.parallel, params.n_ctx)
         params.n_seq_max = self.places
         params.kv_unified = True  # places share cells, so that a prefix costs nothing to share; a split cache cannot
-        params.flash_attn_type = _FLASH_ATTENTION[config.flash_attention]
+        params.flash_attn_type = FLASH_ATTENTION[config.flash_attention]
         params.type_k = params.type_v = _ggml_type(config.kv_type)
         params.n_threads = params.n_threads_batch = config.threads
         params.no_perf = True
@@ -149,20 +126,11 @@ class LoadedModel:
         for place, lora in enumerate(loras):
             handle = native.llama_adapter_lora_init(self._model, str(lora.path).encode())
             if not handle:
-                raise LoadFailed(f"the LoRA adapter {lora.path}: {'; '.join(_complaints) or 'no reason given'}")
+                raise LoadFailed(f"the LoRA adapter {lora.path}: {complaints() or 'no reason given'}")
             handles[place] = handle
         scales = (ctypes.c_float * len(loras))(*(lora.scale for lora in loras))
         if loras and native.llama_set_adapters_lora(self._context, handles, len(loras), scales):
             raise LoadFailed("the LoRA adapters cannot be used")
-
-    def _install_interrupt(self) -> None:
-        """llama.cpp asks a callback, for each node of the graph, whether to stop. A Python callback would take the GIL
-        each time, a thousand times per token. `strlen` of a buffer that starts with NUL says "no" without it, and
-        "yes" once another byte is written there."""
-        self._stop_flag = ctypes.create_string_buffer(2)
-        self._stop_callback = ctypes.cast(ctypes.CDLL(None).strlen, native.ggml_abort_callback)
-        flag = ctypes.cast(self._stop_flag, ctypes.c_void_p)
-        native.llama_set_abort_callback(self._context, self._stop_callback, flag)
 
     def _load_formatter(self) -> tuple[Jinja2ChatFormatter, bool]:
         template = native.llama_model_chat_template(self._model, None)
@@ -286,11 +254,11 @@ class LoadedModel:
 
     def interrupt(self) -> None:
         """Make the running `decode` end with ABORTED within milliseconds. From any thread."""
-        self._stop_flag[0] = b"\x01"
+        self._interrupt.set()
 
     def resume(self) -> None:
         """Undo `interrupt`, before the next step."""
-        self._stop_flag[0] = b"\x00"
+        self._interrupt.clear()
 
     # ---- tokens
 

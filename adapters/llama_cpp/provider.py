@@ -13,6 +13,7 @@ from adapters.llama_cpp.frames import Frame, FrameError, Kind
 from adapters.llama_cpp.pooled import NotLoaded, PooledEngine, TooLate
 from adapters.llama_cpp.shared import Supervisor
 from adapters.llama_cpp.supervisor import EngineState
+from gateway.dialects import openai_chat, openai_embeddings
 from gateway.domain.call import Chunk, End, ProviderCall, ProviderEvent, Whole
 from gateway.domain.errors import Code, ProviderError
 
@@ -25,6 +26,7 @@ _SENTENCES = {
 }
 _MAX_IDLE = 64
 _LONGEST_HINT = 60.0  # seconds
+_KINDS = {openai_chat.DIALECT: Kind.CHAT, openai_embeddings.DIALECT: Kind.EMBED}
 _CHUNK, _WHOLE, _END = Kind.CHUNK, Kind.WHOLE, Kind.END
 
 
@@ -126,7 +128,7 @@ class LlamaCppProvider:
         terms = orjson.dumps({"tenant": call.tenant, "first_token": first_token})
         try:
             exchange.send(Kind.TERMS, terms)
-            exchange.send(Kind.CHAT, call.body)
+            exchange.send(_KINDS[call.target.dialect], call.body)
         except FrameError as error:
             public = "The request is too large for the local model."
             raise ProviderError(Code.REQUEST_TOO_LARGE, public, detail=str(error), retryable=False) from error

@@ -2,12 +2,11 @@
 
 A step reads one token of each answer that is being made and, beside them, a bounded part of the prompts that are not
 read yet, so that a long prompt slows the others down but never stops them. Another thread prepares requests (template,
-tokens, grammar). The server needs of this module `submit`, `cancel`, `figures`, `retry_after` and `close`.
+tokens, grammar). The server needs of it what `engine.Service` says.
 """
 
 from __future__ import annotations
 
-import logging
 import queue
 import threading
 import time
@@ -15,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from adapters.llama_cpp.chat import ChatRequest, parse
 from adapters.llama_cpp.failures import (
     BadRequest,
     EngineFault,
@@ -22,18 +22,18 @@ from adapters.llama_cpp.failures import (
     fault_payload,
     late_payload,
     overloaded_payload,
+    report,
 )
 from adapters.llama_cpp.frames import Kind
 from adapters.llama_cpp.places import Places, common
 from adapters.llama_cpp.speeds import Figures, Speeds
 from adapters.llama_cpp.steps import Stepper
 from adapters.llama_cpp.waiting import FairQueue, displaced
-from adapters.llama_cpp.work import Job, Sequence, Work
+from adapters.llama_cpp.work import Emit, Job, Sequence, Terms, Work
 
 if TYPE_CHECKING:  # not at run time: only the process that loads a model may load the native library
     from adapters.llama_cpp.model import LoadedModel
 
-_log = logging.getLogger(__name__)
 _GROWTH = 64  # tokens of cache that each answer should find free when another one is admitted
 _WORTH_WAITING = 64  # tokens of a prompt that somebody else is just reading
 
@@ -46,11 +46,11 @@ class Scheduler:
         self._places = Places(model, model.places, rewinds=model.rewinds, shared=share_prefixes)
         self._speeds = Speeds()
         self._changed = threading.Condition()
-        self._jobs: set[Job] = set()  # accepted, neither answered nor cancelled
+        self._jobs: set[Job[ChatRequest]] = set()  # accepted, neither answered nor cancelled
         self._prepared: list[Work] = []
         self._closing = False
-        self._stepping: set[Job] = set()  # in the step that is being decoded
-        self._to_prepare: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._stepping: set[Job[ChatRequest]] = set()  # in the step that is being decoded
+        self._to_prepare: queue.SimpleQueue[Job[ChatRequest] | None] = queue.SimpleQueue()
         self._preparing_since: float | None = None
         self._busy_since = 0.0  # since then there has been a job at any moment
         self._served = self._refused = self._preempted = 0
@@ -71,7 +71,14 @@ class Scheduler:
 
     # ---- for the server, on any thread
 
-    def submit(self, job: Job) -> bool:
+    def job(self, kind: Kind, body: bytes, emit: Emit, terms: Terms) -> Job[ChatRequest]:
+        """The job that a frame asks for. Raises `BadRequest`."""
+        if kind is not Kind.CHAT:
+            raise BadRequest("This model chats; it makes no embeddings.", "model", "invalid_request")
+        request = parse(body)
+        return Job(request, emit, terms.tenant, terms.first_token, request.background)
+
+    def submit(self, job: Job[ChatRequest]) -> bool:
         """Queue the job; False when the queue is full, and nobody is to give way in it (see `waiting.displaced`)."""
         other = None
         with self._changed:
@@ -89,7 +96,7 @@ class Scheduler:
             self._end(other, overloaded_payload(self.retry_after()))
         return True
 
-    def cancel(self, job: Job) -> None:
+    def cancel(self, job: Job[ChatRequest]) -> None:
         """Nothing more is wanted of the job: its place is free before the next token."""
         with self._changed:
             job.cancelled = True
@@ -167,7 +174,7 @@ class Scheduler:
             except BadRequest as error:
                 self._end(job, bad_request_payload(error))
             except Exception as error:  # the border of the thread: without it one odd request would end all service
-                self._report(error)
+                report(error)
                 self._end(job, fault_payload())
             else:
                 with self._changed:
@@ -175,17 +182,10 @@ class Scheduler:
                     self._changed.notify()
             self._preparing_since = None
 
-    def _end(self, job: Job, payload: bytes) -> None:
+    def _end(self, job: Job[ChatRequest], payload: bytes) -> None:
         with self._changed:
             self._jobs.discard(job)
         job.emit(Kind.ERROR, payload)
-
-    @staticmethod
-    def _report(error: Exception) -> None:
-        if isinstance(error, EngineFault):
-            _log.error("the engine failed: %s", error)
-        else:
-            _log.error("unexpected %s", type(error).__name__)  # neither text nor traceback: they may quote the request
 
     # ---- the thread that decodes
 
@@ -206,10 +206,10 @@ class Scheduler:
                 self._admit()
                 self._step()
             except EngineFault as error:
-                self._report(error)
+                report(error)
                 self._fail((*self._active, *self._ready))
             except Exception as error:  # the border of the thread: without it one odd request would end all service
-                self._report(error)
+                report(error)
                 waiting = [work.leader for work in (*self._waiting, *prepared)]  # one of them may be the odd one
                 self._fail((*self._active, *self._ready, *waiting))
 
@@ -338,7 +338,7 @@ class Scheduler:
             if work.sampled(sequence, self._model, row, token):
                 self._finish(sequence)
         except Exception as error:  # one odd answer must not end the others
-            self._report(error)
+            report(error)
             self._drop([work], fault_payload())
         return native
 

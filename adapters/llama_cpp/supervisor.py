@@ -57,6 +57,8 @@ class EngineConfig:
     bounds the requests that wait for a place. `batch_tokens` of prompts are read per step beside the answers.
     `flash_attention` is ``auto``, ``on`` or ``off``; `kv_type` the form of keys and values, one of `memory.KV_BYTES`;
     `loras` are used by all requests. With `share_prefixes` the prefix cache is shared between tenants.
+    With `embeddings` it makes embeddings instead of answers; `pooling` and `least_dimensions` are for these (see
+    `embedding_model.EmbeddingConfig` and `embedder.Embedder`).
     `stall_seconds` is how long a running request may make no progress (no token, no part of the prompt) before the
     engine counts as hung. `nice` lowers its priority, so that decoding does not slow the gateway down.
     """
@@ -73,6 +75,9 @@ class EngineConfig:
     kv_type: str = "f16"
     loras: tuple[Lora, ...] = ()
     share_prefixes: bool = False
+    embeddings: bool = False
+    pooling: str = "model"
+    least_dimensions: int = 0
     nice: int = 5
     start_timeout: float = 300.0
     stall_seconds: float = 120.0
@@ -233,6 +238,8 @@ class EngineSupervisor:
             "gpu-layers": config.gpu_layers, "nice": config.nice, "parallel": config.parallel,
             "flash-attention": config.flash_attention, "share-prefixes": int(config.share_prefixes),
             "kv-type": config.kv_type,
+            "embeddings": int(config.embeddings), "pooling": config.pooling,
+            "least-dimensions": config.least_dimensions,
         }  # fmt: skip
         try:
             self._process = await asyncio.create_subprocess_exec(

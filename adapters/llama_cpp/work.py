@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 from adapters.llama_cpp.answer import Choice, Usage, Writer
 from adapters.llama_cpp.chat import ChatRequest, ToolMode
@@ -20,22 +20,32 @@ if TYPE_CHECKING:  # not at run time: only the process that loads a model may lo
     from adapters.llama_cpp.model import LoadedModel, Sampler
 
 
-@dataclass(slots=True, repr=False, eq=False)
-class Job:
-    """A request as it came. `emit` may be called on any thread and must not block or raise. `tenant` bounds who shares
-    prefixes with it; `first_token` is how many seconds the first token may take, None for any time."""
+Request = TypeVar("Request")
+Emit: TypeAlias = Callable[[Kind, bytes], None]
 
-    request: ChatRequest
-    emit: Callable[[Kind, bytes], None]
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the gateway knows of a request. `first_token` is how many seconds its first token may take; None: any."""
+
     tenant: str = ""
     first_token: float | None = None
+
+
+@dataclass(slots=True, repr=False, eq=False)
+class Job(Generic[Request]):
+    """A request as it came. `emit` may be called on any thread and must not block or raise. `tenant` bounds who shares
+    prefixes with it; `first_token` is how many seconds the first token may take, None for any time. `background` work
+    waits for all other."""
+
+    request: Request
+    emit: Emit
+    tenant: str = ""
+    first_token: float | None = None
+    background: bool = False
     cancelled: bool = False
     started: bool = False
     born: float = field(default_factory=time.monotonic)
-
-    @property
-    def background(self) -> bool:
-        return self.request.background
 
 
 class Sequence:
@@ -62,7 +72,7 @@ class Work:
     """A job whose prompt and grammar are in order. `open` are the sequences that are not complete yet; `began` is when
     it got a place, 0 before."""
 
-    def __init__(self, job: Job, model: LoadedModel, name: str) -> None:
+    def __init__(self, job: Job[ChatRequest], model: LoadedModel, name: str) -> None:
         """Raises `BadRequest`. Takes milliseconds for long prompts and odd grammars: not for the decode thread."""
         request = job.request
         grammar = grammar_for(request)

@@ -15,6 +15,7 @@ import orjson
 
 from adapters.scripted_cloud import answers
 from adapters.scripted_cloud.delivery import fails_at_once, send_error, send_json, send_stream, send_whole
+from adapters.scripted_cloud.embeddings import embeddings_of
 from adapters.scripted_cloud.faults import Fault, fault, fault_in
 from adapters.scripted_cloud.server import Connections, Exchange, HttpProtocol, HttpRequest
 
@@ -24,9 +25,10 @@ MODELS = ("scripted-echo", "scripted-slow", "scripted-429", "scripted-500", "scr
 _TEXT = ("content-type", "text/plain; charset=utf-8")
 _SECRET_HEADERS = frozenset({"authorization", "api-key", "x-api-key", "cookie", "proxy-authorization"})
 _FORGOTTEN_AFTER = 4096
-_HELP = b"""Scripted cloud. It speaks OpenAI's chat completions and keeps what it receives.
+_HELP = b"""Scripted cloud. It speaks OpenAI's chat completions and embeddings, and keeps what it receives.
 
 POST   /v1/chat/completions    any model; scripted-429, scripted-reset ... fail (docs/scripted-cloud.md)
+POST   /v1/embeddings          the same
 GET    /v1/models
 GET    /received               what arrived here, newest last (?format=text to read it)
 DELETE /received               forget it
@@ -154,7 +156,7 @@ class ScriptedCloud:
         return Counters(self._requests, self._open_streams, seen.client_disconnects, seen.opened, seen.open)
 
     def script(self, name: str, count: int = 1, retry_after: float | None = None) -> None:
-        """Let the next `count` chat requests meet this fault, after those scripted before. Raises `ValueError`."""
+        """Let the next `count` requests meet this fault, after those scripted before. Raises `ValueError`."""
         if not 1 <= count <= 10_000:
             raise ValueError("count must be from 1 to 10000")
         self._script.extend([fault(name, retry_after)] * count)
@@ -166,8 +168,8 @@ class ScriptedCloud:
     async def _handle(self, exchange: Exchange, request: HttpRequest) -> None:
         url = urlsplit(request.target)  # an absolute URL too: a client may take this server for its proxy
         match request.method, url.path:
-            case "POST", "/v1/chat/completions":
-                await self._chat(exchange, request, url.path)
+            case "POST", "/v1/chat/completions" | "/v1/embeddings":
+                await self._answer(exchange, request, url.path)
             case "GET", "/v1/models":
                 models = [{"id": name, "object": "model", "created": 0, "owned_by": "scripted"} for name in MODELS]
                 await send_json(exchange, 200, {"object": "list", "data": models})
@@ -198,12 +200,8 @@ class ScriptedCloud:
         else:
             await send_json(exchange, 200, {"scripted": len(self._script)})
 
-    async def _chat(self, exchange: Exchange, request: HttpRequest, path: str) -> None:
-        self._requests += 1
-        number = self._requests
-        kept = tuple((name, value) for name, value in request.headers if name not in _SECRET_HEADERS)
-        at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        self._received.append(Received(number, at, request.method, path, kept, request.body))
+    async def _answer(self, exchange: Exchange, request: HttpRequest, path: str) -> None:
+        number = self._remember(request, path)
         if self._api_key is not None and request.header("authorization") != f"Bearer {self._api_key}":
             await send_error(exchange, 401, "Incorrect API key provided.")
             return
@@ -211,23 +209,39 @@ class ScriptedCloud:
             wish = orjson.loads(request.body)
             if not isinstance(wish, dict):
                 raise answers.BadRequest("The body must be a JSON object.")
-            messages = wish.get("messages")
-            cached = self._cached_tokens(messages) if isinstance(messages, list) else 0
-            answer = answers.answer_to(wish, number=number, created=int(time.time()), cached_tokens=cached)
+            answer = embeddings_of(wish) if path.endswith("/embeddings") else self._completion(wish, number)
         except orjson.JSONDecodeError:
             await send_error(exchange, 400, "We could not parse the JSON body of your request.")
             return
         except answers.BadRequest as error:
             await send_error(exchange, 400, str(error), param=error.param)
             return
-        chosen = self._script.popleft() if self._script else fault_in(answer.model)
+        chosen = self._script.popleft() if self._script else fault_in(wish["model"])
         await asyncio.sleep(self._latency)
         if await fails_at_once(exchange, chosen):
             return
         exchange.cut = chosen.number if chosen.kind == "cut" else 0
-        if wish.get("stream") is not True:
+        if isinstance(answer, dict):
             await send_whole(exchange, answer, chosen)
-            return
+        elif wish.get("stream") is not True:
+            await send_whole(exchange, answers.completion(answer), chosen)
+        else:
+            await self._stream(exchange, answer, wish, chosen)
+
+    def _remember(self, request: HttpRequest, path: str) -> int:
+        """Keep what has arrived; its number."""
+        self._requests += 1
+        kept = tuple((name, value) for name, value in request.headers if name not in _SECRET_HEADERS)
+        at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        self._received.append(Received(self._requests, at, request.method, path, kept, request.body))
+        return self._requests
+
+    def _completion(self, wish: answers.Object, number: int) -> answers.Answer:
+        messages = wish.get("messages")
+        cached = self._cached_tokens(messages) if isinstance(messages, list) else 0
+        return answers.answer_to(wish, number=number, created=int(time.time()), cached_tokens=cached)
+
+    async def _stream(self, exchange: Exchange, answer: answers.Answer, wish: answers.Object, chosen: Fault) -> None:
         options = wish.get("stream_options")
         usage = isinstance(options, dict) and options.get("include_usage") is True
         self._open_streams += 1

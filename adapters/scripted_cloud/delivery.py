@@ -58,11 +58,12 @@ async def fails_at_once(exchange: Exchange, fault: Fault) -> bool:
     return True
 
 
-async def send_whole(exchange: Exchange, answer: answers.Answer, fault: Fault) -> None:
+async def send_whole(exchange: Exchange, tree: answers.Object, fault: Fault) -> None:
     """An answer that is not streamed."""
-    tree = answers.completion(answer)
-    if fault.kind == "big":
+    if fault.kind == "big" and "choices" in tree:
         tree["choices"][0]["message"]["content"] = _filler(fault)
+    elif fault.kind == "big":
+        tree["filler"] = _filler(fault)
     elif fault.kind == "error-event":
         tree = _error_tree(500, "Scripted error in place of an answer.")
     body = _BROKEN_JSON if fault.kind == "badchunk" else orjson.dumps(tree)

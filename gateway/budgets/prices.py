@@ -36,12 +36,13 @@ _NOT_BY_TOKEN: Final = ("requests_kcount", "input_text_messages_kcount", "input_
 _PICO: Final = Decimal(10) ** 6  # dollars per million tokens to pico-dollars per token
 
 
-def price_of(provider: str, model: str, day: date, *, worst: bool = False) -> Price | None:
+def price_of(provider: str, model: str, day: date, *, worst: bool = False, output: bool = True) -> Price | None:
     """The published price of a provider's model from `day` (UTC) on, or None when there is none.
 
     `provider` is a value of ``gen_ai.provider.name`` or the package's own id; a provider that is not known by exactly
     that name has no price, since a similar name may have another. None too where tokens are not all that is charged
-    (a fee for each request), since a `Price` cannot say so, and where no output price is known.
+    (a fee for each request), since a `Price` cannot say so, and where no output price is known; without `output`, which
+    is for models that make none (embeddings), none is needed.
 
     With `worst`, the highest that the caller's own fields can make of it: a paid service tier (``service_tier``,
     ``speed``), every prompt token written to the cache. Never included: fees of server-side tools such as web search.
@@ -59,11 +60,11 @@ def price_of(provider: str, model: str, day: date, *, worst: bool = False) -> Pr
     prices = _prices(info, day, worst)
     if any(getattr(price, unit) for price in prices for unit in _NOT_BY_TOKEN):
         return None
-    input_, output = _highest(prices, _INPUT + (_CACHE_WRITES if worst else ())), _highest(prices, _OUTPUT)
-    if input_ is None or output is None:
+    input_, made = _highest(prices, _INPUT + (_CACHE_WRITES if worst else ())), _highest(prices, _OUTPUT)
+    if input_ is None or (made is None and output):
         return None
     cached = _highest(prices, _CACHED)
-    return Price(input_, output, input_ if cached is None else cached)
+    return Price(input_, made or 0, input_ if cached is None else cached)
 
 
 def _prices(info: ModelInfo, day: date, worst: bool) -> list[ModelPrice]:

@@ -23,7 +23,7 @@ def price_in_words(settings: Settings, target: TargetSettings) -> str:
             return f"{_per_million(own_cost(settings, target, target.own_price).price)} to run"
         except ConfigurationError:
             return "price unknown"
-    listed = price_of(target.provider, target.model, datetime.now(UTC).date())
+    listed = price_of(target.provider, target.model, datetime.now(UTC).date(), output=not target.embeddings)
     if listed is not None:
         return f"{_per_million(listed)} by the price table"
     return "free" if target.zone is Zone.LOCAL else "price unknown"

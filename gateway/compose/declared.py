@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from gateway.budgets.prices import price_of
-from gateway.dialects import openai_chat
+from gateway.dialects import openai_chat, openai_embeddings
 from gateway.domain.errors import ConfigurationError
 from gateway.domain.money import FREE, Price
 from gateway.domain.target import Target, Zone
@@ -39,7 +39,7 @@ def declared(settings: Settings, *, measured: bool = True) -> tuple[Target, ...]
             expiring=target.expiring,
             provider=target.provider,
             model=target.model,
-            dialect=openai_chat.DIALECT,
+            dialect=openai_embeddings.DIALECT if target.embeddings else openai_chat.DIALECT,
             price=price_of_target(settings, target, day, measured=measured),
             ceiling=_ceiling(target, day),
             max_output_tokens=target.max_output_tokens,
@@ -60,7 +60,7 @@ def price_of_target(settings: Settings, target: TargetSettings, day: date, *, me
         from gateway.compose.costs import own_cost  # needs the adapters
 
         return own_cost(settings, target, target.own_price).price
-    known = price_of(target.provider, target.model, day)
+    known = price_of(target.provider, target.model, day, output=not target.embeddings)
     if known is not None:
         return known
     if target.zone is Zone.LOCAL:
@@ -76,4 +76,4 @@ def _ceiling(target: TargetSettings, day: date) -> Price | None:
     as it stands."""
     if target.price is not None or target.own_price is not None:
         return None
-    return price_of(target.provider, target.model, day, worst=True)
+    return price_of(target.provider, target.model, day, worst=True, output=not target.embeddings)

@@ -30,7 +30,6 @@ from gateway.compose.targets import Backends, output_limit_fields
 from gateway.compose.upkeep import Upkeep
 from gateway.conversations.redis_store import RedisConversations
 from gateway.conversations.sql_store import SqlConversations
-from gateway.dialects import openai_chat
 from gateway.domain.call import Timeouts
 from gateway.domain.decision import Decision, Facts
 from gateway.domain.errors import Code, ConfigurationError, GatewayError, ProviderError
@@ -39,7 +38,7 @@ from gateway.domain.ports import Conversations, Ledger
 from gateway.domain.target import Target
 from gateway.domain.tree import JsonObject
 from gateway.http.app import Service, create_app
-from gateway.http.chat import ChatEndpoint
+from gateway.http.inference import InferenceEndpoint
 from gateway.http.observe import observer
 from gateway.http.server import serve
 from gateway.http.wire import Limits
@@ -49,6 +48,7 @@ from gateway.inspection.occurrences import leaks
 from gateway.inspection.redact import Pseudonymiser
 from gateway.pipeline.approval import ApprovalGate
 from gateway.pipeline.conversation import Keeper
+from gateway.pipeline.dialects import DIALECTS
 from gateway.pipeline.dispatch import Dispatcher, Tries
 from gateway.pipeline.exchange import Exchange
 from gateway.pipeline.guard import EgressGuard
@@ -113,7 +113,7 @@ class Gateway:
     stands in for a target."""
 
     app: object
-    endpoint: ChatEndpoint
+    endpoint: InferenceEndpoint
     upkeep: Upkeep
     scripted_url: str | None
 
@@ -143,9 +143,9 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         backends = Backends()
         await backends.open(settings, stack)
         recorder, pipeline = _pipeline(settings, inspecting, policies, stores, directory, backends, stack)
-        probe = SelfProbe(pipeline, directory, openai_chat)
+        probe = SelfProbe(pipeline, directory, DIALECTS)
         upkeep = Upkeep(settings, policies, probe, recorder, stores.metrics, backends)
-        endpoint = ChatEndpoint(pipeline, stores.keys, _limits(settings))
+        endpoint = InferenceEndpoint(pipeline, stores.keys, _limits(settings))
         stores.metrics.watch_in_flight(lambda: endpoint.in_flight)
         service = Service(
             pipeline=pipeline,

@@ -157,6 +157,9 @@ def engine_config(target: TargetSettings, backend: LlamaCppSettings, path: Path,
         kv_type=backend.kv_type,
         loras=tuple(Lora(lora.path, lora.scale) for lora in backend.lora),
         share_prefixes=backend.share_prefixes,
+        embeddings=target.embeddings,
+        pooling=backend.pooling,
+        least_dimensions=backend.least_dimensions,
     )
 
 

@@ -13,6 +13,7 @@ from typing import Final, Literal, Protocol, TypeAlias
 import orjson
 
 from gateway.dialects import sse
+from gateway.dialects.fields import MODEL_NAME, count, flag, integer, model_of, string, tree_of, wrong
 from gateway.domain.errors import Code, GatewayError, ProviderError
 from gateway.domain.grammar import Grammar
 from gateway.domain.money import Usage
@@ -20,6 +21,15 @@ from gateway.domain.request import InferenceRequest
 from gateway.domain.tree import Json, JsonObject, Path
 
 DIALECT: Final = "openai_chat"
+PATH: Final = "/chat/completions"
+"""Under a server's base URL, which ends in ``/v1`` as a rule."""
+
+OPERATION: Final = "chat"
+"""The value of ``gen_ai.operation.name`` in traces."""
+
+ANSWERS_IN_WORDS: Final = True
+"""Whether an answer holds words, in which values may be hidden or put back."""
+
 MAX_CHOICES = 128
 """The most choices (`n`) that OpenAI takes."""
 
@@ -31,7 +41,6 @@ _PREMIUM = frozenset({"priority", "fast"})
 """Service tiers at a higher price; the answer says which tier it was made in."""
 
 _PART_TYPES = frozenset({"text", "refusal", "image_url", "input_audio", "file"})
-_MODEL = re.compile(r"[A-Za-z][A-Za-z0-9._:/-]{0,95}", re.ASCII)
 # An id that OpenAI makes is random. A run of seven digits may be somebody's number, so such an id is read as text.
 _CALL_ID = re.compile(r"call_(?=[A-Za-z]*[0-9])(?![A-Za-z0-9]*[0-9]{7})[A-Za-z0-9]{20,40}", re.ASCII)
 
@@ -50,7 +59,7 @@ $ref $defs definitions title minimum maximum minLength maxLength minItems maxIte
 
 GRAMMAR = Grammar(
     controls={
-        ("model",): _MODEL,
+        ("model",): MODEL_NAME,
         ("messages", "*", "role"): frozenset({"system", "developer", "user", "assistant", "tool", "function"}),
         ("messages", "*", "content", "*", "type"): _PART_TYPES,
         ("messages", "*", "tool_calls", "*", "type"): frozenset({"function", "custom"}),
@@ -72,80 +81,40 @@ GRAMMAR = Grammar(
 
 def parse(body: bytes) -> InferenceRequest:
     """Read a request. Raises `GatewayError` with the field at fault in `param`, and never with its value."""
-    try:
-        tree = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-    else:
-        return _read(tree, len(body))
-    raise GatewayError(Code.INVALID_JSON, f"The request body is not valid JSON ({where}).")
-
-
-def _read(tree: Json, size: int) -> InferenceRequest:
-    if not isinstance(tree, dict):
-        raise GatewayError(Code.INVALID_REQUEST, "The request body must be a JSON object.")
-    model = tree.get("model")
-    if not isinstance(model, str) or not model:
-        raise _wrong("model", "must be a string that names a model" if "model" in tree else "is missing")
+    tree = tree_of(body)
+    model = model_of(tree)
     _check_messages(tree)
-    stream = _flag(tree, "stream", "stream")
-    choices = _integer(tree, "n", MAX_CHOICES)
-    limits = [limit for name in LIMIT_FIELDS if (limit := _integer(tree, name)) is not None]
+    stream = flag(tree, "stream", "stream")
+    choices = integer(tree, "n", MAX_CHOICES)
+    limits = [limit for name in LIMIT_FIELDS if (limit := integer(tree, name)) is not None]
     options = tree.get("stream_options")
     if options is not None and not isinstance(options, dict):
-        raise _wrong("stream_options", "must be an object")
+        raise wrong("stream_options", "must be an object")
     return InferenceRequest(
         dialect=DIALECT,
         body=tree,
-        size=size,
+        size=len(body),
         model=model,
         stream=stream,
         choices=choices or 1,
         max_output_tokens=max(limits, default=None),  # a server may know only one of the two names
-        user=_text(tree, "user") or _text(tree, "safety_identifier"),
-        wants_usage=options is not None and _flag(options, "include_usage", "stream_options.include_usage"),
+        user=string(tree, "user") or string(tree, "safety_identifier"),
+        wants_usage=options is not None and flag(options, "include_usage", "stream_options.include_usage"),
     )
+
+
+def probe(model: str, said: str) -> JsonObject:
+    """The smallest request for this model with this text in it."""
+    return {"model": model, "messages": [{"role": "user", "content": said}]}
 
 
 def _check_messages(tree: JsonObject) -> None:
     messages = tree.get("messages")
     if not isinstance(messages, list) or not messages:
-        raise _wrong("messages", "must be a list with at least one message" if "messages" in tree else "is missing")
+        raise wrong("messages", "must be a list with at least one message" if "messages" in tree else "is missing")
     for place, message in enumerate(messages):
         if not isinstance(message, dict):
-            raise _wrong(f"messages[{place}]", "must be an object")
-
-
-def _flag(tree: JsonObject, name: str, param: str) -> bool:
-    value = tree.get(name)
-    if value is None or isinstance(value, bool):
-        return bool(value)
-    raise _wrong(param, "must be true or false")
-
-
-def _integer(tree: JsonObject, name: str, most: int | None = None) -> int | None:
-    """A count of at least one, or None where the member is absent or null."""
-    value = tree.get(name)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise _wrong(name, "must be a whole number of at least 1")
-    if most is not None and value > most:
-        raise _wrong(name, f"must not be more than {most}")
-    return value
-
-
-def _text(tree: JsonObject, name: str) -> str:
-    value = tree.get(name)
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return value
-    raise _wrong(name, "must be a string")
-
-
-def _wrong(param: str, what: str) -> GatewayError:
-    return GatewayError(Code.INVALID_REQUEST, f"'{param}' {what}.", param=param)
+            raise wrong(f"messages[{place}]", "must be an object")
 
 
 def with_changes(
@@ -185,17 +154,13 @@ def usage_of(answer: JsonObject) -> Usage | None:
     usage = answer.get("usage")
     if not isinstance(usage, dict):
         return None
-    prompt = _count(usage.get("prompt_tokens"))
+    prompt = count(usage.get("prompt_tokens"))
     if prompt is None:
         return None
     details = usage.get("prompt_tokens_details")
-    cached = _count(details.get("cached_tokens")) if isinstance(details, dict) else None
+    cached = count(details.get("cached_tokens")) if isinstance(details, dict) else None
     premium = answer.get("service_tier") in _PREMIUM
-    return Usage(prompt, _count(usage.get("completion_tokens")) or 0, min(cached or 0, prompt), premium)
-
-
-def _count(value: Json) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    return Usage(prompt, count(usage.get("completion_tokens")) or 0, min(cached or 0, prompt), premium)
 
 
 @dataclass(frozen=True, slots=True)

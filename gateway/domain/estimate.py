@@ -40,6 +40,7 @@ def prompt_token_bound(size_bytes: int, *, tools: bool = False) -> int:
       JSON only ever makes a text longer: quotes, escapes (``\\u00e9`` is 6 bytes for 2).
     * A chat template adds some 3 to 6 tokens for each message; the JSON around a message,
       ``{"role":"user","content":""},``, is 28 bytes. What it adds once per request is in a fixed 16.
+    * A text to embed gets at most 2 tokens around it; its quotes and its comma are 3 bytes.
     * With tools, providers add instructions of their own (Anthropic documents up to some 500 tokens): a fixed 1,024.
 
     Not bounded by this: what server-side tools (web search, code execution) add while the answer is made, and

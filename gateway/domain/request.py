@@ -40,7 +40,8 @@ class InferenceRequest:
     """A parsed request. `body` is the client's whole JSON tree, never changed in place.
 
     `max_output_tokens` is the caller's own bound per choice, or None. `wants_usage` says whether a streaming
-    caller asked for the usage chunk. The repr is the class name only: the body is content.
+    caller asked for the usage chunk. `together` says whether a model reads all of it in one context; else (texts to
+    embed) each text has one of its own. The repr is the class name only: the body is content.
     """
 
     dialect: str
@@ -52,6 +53,7 @@ class InferenceRequest:
     max_output_tokens: int | None
     user: str
     wants_usage: bool
+    together: bool = True
 
 
 @dataclass(frozen=True, slots=True)

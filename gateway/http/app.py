@@ -14,21 +14,22 @@ from litestar.params import FromPath
 from litestar.types import ControllerRouterHandler, Receive, Scope, Send
 
 from gateway.approvals import ApprovalDesk
-from gateway.dialects import openai_chat
 from gateway.domain.errors import Code, GatewayError
 from gateway.domain.ports import AuditLog, KeyStore
 from gateway.domain.record import AuditRecord
 from gateway.domain.request import Caller
 from gateway.domain.standing import ServerState
-from gateway.domain.tree import JsonObject
+from gateway.domain.tree import Json, JsonObject
 from gateway.http.approvals import approval_routes
 from gateway.http.auth import authenticate
-from gateway.http.chat import ChatEndpoint
 from gateway.http.errors import Rendered, render
 from gateway.http.hints import read_hints
+from gateway.http.inference import InferenceEndpoint
 from gateway.http.wire import Limits, headers_of
+from gateway.pipeline.dialects import DIALECTS, dialect_of
 from gateway.pipeline.exchange import Exchange
 from gateway.pipeline.handle import Directory, Pipeline
+from gateway.pipeline.shapes import Dialect
 from gateway.telemetry.logs import log_event
 
 _log = logging.getLogger(__name__)
@@ -56,16 +57,12 @@ class Service:
     created: int
 
 
-def create_app(service: Service, endpoint: ChatEndpoint) -> Litestar:
+def create_app(service: Service, endpoint: InferenceEndpoint) -> Litestar:
     """The application. What it needs is opened before and closed after it, by `gateway.compose`."""
-
-    @asgi("/v1/chat/completions", copy_scope=False)
-    async def chat(scope: Scope, receive: Receive, send: Send) -> None:
-        await endpoint(scope, receive, send)
 
     return Litestar(
         route_handlers=[
-            chat,
+            *(_inference_route(dialect, endpoint) for dialect in DIALECTS),
             *_model_routes(service),
             *_health_routes(service, endpoint),
             *_decision_routes(service),
@@ -79,11 +76,26 @@ def create_app(service: Service, endpoint: ChatEndpoint) -> Litestar:
     )
 
 
+def _inference_route(dialect: Dialect, endpoint: InferenceEndpoint) -> ControllerRouterHandler:
+    @asgi(f"/v1{dialect.PATH}", copy_scope=False)
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        await endpoint.serve(dialect, scope, receive, send)
+
+    return serve
+
+
 def _model_routes(service: Service) -> list[ControllerRouterHandler]:
     def described(name: str) -> JsonObject:
         targets = service.directory.of(service.directory.routes[name])
         owner = targets[0].provider if len(targets) == 1 else "bailiwick"
-        return {"id": name, "object": "model", "created": service.created, "owned_by": owner}
+        endpoints: list[Json] = [f"/v1{dialect.PATH}" for dialect in DIALECTS if targets[0].dialect == dialect.DIALECT]
+        return {
+            "id": name,
+            "object": "model",
+            "created": service.created,
+            "owned_by": owner,
+            "endpoints": endpoints,
+        }
 
     @get("/v1/models")
     async def models(request: Request[Any, Any, Any]) -> Response[bytes]:
@@ -101,7 +113,7 @@ def _model_routes(service: Service) -> list[ControllerRouterHandler]:
     return [models, model]
 
 
-def _health_routes(service: Service, endpoint: ChatEndpoint) -> list[ControllerRouterHandler]:
+def _health_routes(service: Service, endpoint: InferenceEndpoint) -> list[ControllerRouterHandler]:
     @get("/healthz")
     async def healthz() -> Response[bytes]:
         return _json({"status": "ok"})
@@ -143,7 +155,8 @@ def _decision_routes(service: Service) -> list[ControllerRouterHandler]:
     async def explain(request: Request[Any, Any, Any]) -> Response[bytes]:
         caller = _caller(service, request)
         hints = read_hints(headers_of(request.scope), caller)
-        exchange = service.pipeline.begin(caller, hints, openai_chat, await request.body())
+        body = await request.body()
+        exchange = service.pipeline.begin(caller, hints, dialect_of(body), body)
         return _json(await service.explain(exchange))
 
     return [decision, explain]

@@ -71,7 +71,7 @@ def _observation(exchange: Exchange, status: int, error: GatewayError | None, no
 def _attributes(exchange: Exchange, outcome: str, status: int) -> dict[str, str | int | float | bool]:
     caller, request, decision, attempt = exchange.caller, exchange.request, exchange.decision, exchange.attempt
     found: dict[str, str | int | float | bool] = {
-        names.OPERATION: "chat",
+        names.OPERATION: exchange.dialect.OPERATION,
         names.STATUS: status,
         names.OUTCOME: outcome,
         names.TENANT: caller.tenant,

@@ -225,7 +225,8 @@ class Dispatcher:
     async def _first_event(
         self, exchange: Exchange, attempt: Attempt, events: AsyncGenerator[ProviderEvent, None]
     ) -> Whole | Chunk:
-        target = attempt.candidate.target.id
+        target, request = attempt.candidate.target.id, exchange.request
+        assert request is not None
         attempt.sent = True
         with exchange.trace.step("dispatch") as step:
             step.set({"bailiwick.target": target, "bailiwick.attempt": attempt.number})
@@ -235,6 +236,8 @@ class Dispatcher:
                 raise ProviderError(Code.TARGET_BAD_ANSWER, "The target sent nothing.") from None
         if not isinstance(first, Whole | Chunk):
             raise ProviderError(Code.TARGET_BAD_ANSWER, "The target ended its answer before it began.")
+        if isinstance(first, Chunk) is not request.stream:
+            raise ProviderError(Code.TARGET_BAD_ANSWER, "The target's answer is not in the form that was asked for.")
         attempt.first_event = self._clock.monotonic()
         self._feedback.answered(target, attempt.first_event - attempt.began)
         return first

@@ -78,7 +78,7 @@ class Pipeline:
         """The way of one request. Raises `GatewayError`; an outcome is recorded in every case."""
         try:
             request = self._parse(exchange)
-            route = self._route(request)
+            route = self._route(exchange, request)
             inspection = await self._inspect(exchange, request)
             turn = await self._steps.conversations.recall(exchange.caller, exchange.hints, request)
             facts = self._facts(exchange, request, inspection, turn)
@@ -111,7 +111,7 @@ class Pipeline:
     async def preview(self, exchange: Exchange) -> tuple[Inspection, Decision, Plan]:
         """What would happen, without sending, reserving or recording anything. For `explain` and the self-probe."""
         request = self._parse(exchange)
-        route = self._route(request)
+        route = self._route(exchange, request)
         inspection = await self._inspect(exchange, request)
         turn = await self._steps.conversations.recall(exchange.caller, exchange.hints, request)
         facts = self._facts(exchange, request, inspection, turn)
@@ -124,12 +124,19 @@ class Pipeline:
             exchange.request = exchange.dialect.parse(exchange.body)
         return exchange.request
 
-    def _route(self, request: InferenceRequest) -> Route:
+    def _route(self, exchange: Exchange, request: InferenceRequest) -> Route:
         route = self._directory.routes.get(request.model)
         if route is None:
             raise GatewayError(
                 Code.MODEL_NOT_FOUND,
                 "The model in this request is not configured here. GET /v1/models lists those that are.",
+                param="model",
+            )
+        if any(target.dialect != request.dialect for target in self._directory.of(route)):
+            raise GatewayError(
+                Code.INVALID_REQUEST,
+                f"The model in this request is not for /v1{exchange.dialect.PATH}. "
+                "GET /v1/models tells the endpoints of each.",
                 param="model",
             )
         return route
@@ -251,6 +258,7 @@ def _demand(exchange: Exchange, request: InferenceRequest, inspection: Inspectio
         max_output=request.max_output_tokens,
         choices=request.choices,
         id=exchange.id,
+        together=request.together,
     )
 
 

@@ -3,7 +3,7 @@ then each minute. If it would leave, something between detector and policy is br
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -13,7 +13,7 @@ from gateway.domain.entropy import random_bytes
 from gateway.domain.errors import GatewayError
 from gateway.domain.finding import DetectorState, Found
 from gateway.domain.request import Caller, Hints
-from gateway.domain.target import Zone
+from gateway.domain.target import Route, Zone
 from gateway.pipeline.handle import Directory, Pipeline, where
 from gateway.pipeline.shapes import Dialect
 
@@ -41,14 +41,14 @@ class ProbeResult:
 
 
 class SelfProbe:
-    def __init__(self, pipeline: Pipeline, directory: Directory, dialect: Dialect) -> None:
+    def __init__(self, pipeline: Pipeline, directory: Directory, dialects: Iterable[Dialect]) -> None:
         self._pipeline = pipeline
         self._directory = directory
-        self._dialect = dialect
+        self._dialects = {dialect.DIALECT: dialect for dialect in dialects}
 
     async def run(self, may_leave: MayLeave) -> ProbeResult:
         """Probe every model name once. A probe that leaves is an alarm unless `may_leave`."""
-        for route in self._directory.routes:
+        for route in self._directory.routes.values():
             try:
                 problem = await self._probe(route, may_leave)
             except Exception as defect:  # a border: a probe that does not work must not look like one that is content
@@ -57,10 +57,10 @@ class SelfProbe:
                 return ProbeResult(problem)
         return ProbeResult("")
 
-    async def _probe(self, route: str, may_leave: MayLeave) -> str:
-        text = _TEXT.format(name=random_bytes(8).hex())
-        body = orjson.dumps({"model": route, "messages": [{"role": "user", "content": text}]})
-        exchange = self._pipeline.begin(_CALLER, Hints(), self._dialect, body)
+    async def _probe(self, route: Route, may_leave: MayLeave) -> str:
+        dialect = self._dialects[self._directory.of(route)[0].dialect]
+        body = orjson.dumps(dialect.probe(route.name, _TEXT.format(name=random_bytes(8).hex())))
+        exchange = self._pipeline.begin(_CALLER, Hints(), dialect, body)
         try:
             inspection, decision, plan = await self._pipeline.preview(exchange)
         except GatewayError as error:

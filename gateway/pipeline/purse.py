@@ -122,9 +122,10 @@ def _clamped(purchase: Purchase, candidate: Candidate, left: NanoUsd) -> Candida
     price, bound, choices = candidate.target.worst_price, purchase.token_bound, purchase.request.choices
     wanted = _wanted(purchase, candidate)
     output = min(wanted, affordable_output(price, bound, left, choices))
-    if output < min(wanted, _USEFUL_OUTPUT):
+    cost = worst_cost(price, bound, output, choices)
+    if output < min(wanted, _USEFUL_OUTPUT) or cost > left:  # the second where a target has no output (embeddings)
         return None
-    return replace(candidate, worst_cost=worst_cost(price, bound, output, choices), clamp=output)
+    return replace(candidate, worst_cost=cost, clamp=output)
 
 
 def _wanted(purchase: Purchase, candidate: Candidate) -> int:

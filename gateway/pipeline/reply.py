@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from typing import cast
 
 import orjson
 
@@ -16,7 +17,7 @@ from gateway.pipeline.dispatch import Opened
 from gateway.pipeline.exchange import Attempt, Exchange
 from gateway.pipeline.purse import Purse
 from gateway.pipeline.recorder import Recorder
-from gateway.pipeline.shapes import ChunkTransform, Masker, Masking, TextRestorer
+from gateway.pipeline.shapes import ChunkTransform, Masker, Masking, TextRestorer, WordedDialect
 
 
 class Replier:
@@ -67,12 +68,15 @@ class Replier:
         if not isinstance(tree, dict):
             raise ProviderError(Code.TARGET_BAD_ANSWER, "The target's answer is not a JSON object.")
         opened.attempt.usage = exchange.dialect.usage_of(tree)
+        if not exchange.dialect.ANSWERS_IN_WORDS:
+            return body
+        dialect = _worded(exchange)
         masking = self._masking(exchange, opened)
         answer = tree
         if masking is not None:
-            answer = await masking.mask_tree(exchange.dialect.without_logprobs(tree), exchange.dialect.is_prose)
+            answer = await masking.mask_tree(dialect.without_logprobs(tree), dialect.is_prose)
         if opened.redacted is not None and opened.redacted.mapping.values():
-            answer, count = opened.redacted.mapping.restore_tree(answer, exchange.dialect.is_json_text)
+            answer, count = opened.redacted.mapping.restore_tree(answer, dialect.is_json_text)
             exchange.restored += count
         return body if answer is tree else orjson.dumps(answer)
 
@@ -84,11 +88,11 @@ class Replier:
         return exchange.masking
 
     def _stream(self, exchange: Exchange, opened: Opened, first: Chunk) -> StreamAnswer:
-        attempt, request = opened.attempt, exchange.request
+        attempt, request, dialect = opened.attempt, exchange.request, _worded(exchange)
         assert request is not None
 
         def note(data: bytes) -> bool:
-            found = exchange.dialect.usage_in_chunk(data)
+            found = dialect.usage_in_chunk(data)
             if found is None:
                 return False
             attempt.usage = found.usage
@@ -101,21 +105,22 @@ class Replier:
             lambda outcome, error: self._finish(exchange, attempt, outcome, error),
             # The cost of a stream is known when it ends; the header says what it can be at most.
             decision_headers(exchange, NanoUsd(exchange.cost + attempt.candidate.worst_cost), "reserved"),
-            lambda error: exchange.dialect.stream_error(error, exchange.id),
+            lambda error: dialect.stream_error(error, exchange.id),
             exchange.trace.step("restore"),
         )
 
     def _chunk_restorer(self, exchange: Exchange, opened: Opened) -> ChunkTransform | None:
+        dialect = _worded(exchange)
         masking = self._masking(exchange, opened)
         mapping = opened.redacted.mapping if opened.redacted is not None else None
         restore = mapping.stream_restorer if mapping is not None and mapping.values() else None
         if masking is None:
-            return None if restore is None else exchange.dialect.chunk_restorer(restore)
+            return None if restore is None else dialect.chunk_restorer(restore)
 
         def masked(json_text: bool) -> TextRestorer:
             return masking.for_stream(json_text, None if restore is None else restore(json_text))
 
-        return exchange.dialect.chunk_restorer(masked, logprobs=False)
+        return dialect.chunk_restorer(masked, logprobs=False)
 
     def _finish(self, exchange: Exchange, attempt: Attempt, outcome: str, error: GatewayError | None) -> None:
         """Settle, record, end the trace. Synchronous, so that a cancelled task leaves all three."""
@@ -136,6 +141,12 @@ class Replier:
         exchange.closed = True
         self._recorder.refused(exchange, error)
         self._observe(exchange, "refused" if error else "cancelled", error)
+
+
+def _worded(exchange: Exchange) -> WordedDialect:
+    """The dialect of an exchange whose answer holds words."""
+    assert exchange.dialect.ANSWERS_IN_WORDS
+    return cast("WordedDialect", exchange.dialect)
 
 
 def decision_headers(exchange: Exchange, cost: NanoUsd | None = None, basis: str = "") -> Mapping[str, str]:

@@ -98,9 +98,28 @@ class Dialect(Protocol):
     def DIALECT(self) -> str: ...
 
     @property
+    def PATH(self) -> str:
+        """Where it is asked, under a server's base URL."""
+        ...
+
+    @property
+    def OPERATION(self) -> str:
+        """The value of ``gen_ai.operation.name``."""
+        ...
+
+    @property
     def GRAMMAR(self) -> Grammar: ...
 
+    @property
+    def ANSWERS_IN_WORDS(self) -> bool:
+        """Do its answers hold words, in which values may be hidden or put back? Then it is a `WordedDialect`."""
+        ...
+
     def parse(self, body: bytes) -> InferenceRequest: ...
+
+    def probe(self, model: str, said: str) -> JsonObject:
+        """The smallest request for this model with this text in it."""
+        ...
 
     def with_changes(
         self,
@@ -113,6 +132,10 @@ class Dialect(Protocol):
     ) -> JsonObject: ...
 
     def usage_of(self, answer: JsonObject) -> Usage | None: ...
+
+
+class WordedDialect(Dialect, Protocol):
+    """A wire format whose answers hold words, and may be streamed."""
 
     def usage_in_chunk(self, data: bytes) -> ChunkUsage | None: ...
 

@@ -22,13 +22,14 @@ _TYPICAL_OUTPUT = 256  # tokens: what ranking by cost assumes when the caller's 
 class Demand:
     """What a request needs of a target. `token_bound` is an upper bound of the prompt's tokens, `token_estimate` the
     likely number; `max_output` is the caller's own bound per choice, or None. `id` is the request's, by which a route
-    with shares draws."""
+    with shares draws. `together`: the whole prompt has to fit into one context."""
 
     token_bound: int
     token_estimate: int
     max_output: int | None
     choices: int
     id: str = ""
+    together: bool = True
 
 
 class Selector:
@@ -68,7 +69,7 @@ class Selector:
         return Plan(tuple(candidates), tuple(rejected))
 
     def _candidate(self, target: Target, decision: Decision, demand: Demand) -> Candidate | TargetVerdict:
-        if demand.token_estimate > target.context_tokens:
+        if demand.together and demand.token_estimate > target.context_tokens:
             return _rejected(
                 target,
                 f"the prompt is about {demand.token_estimate} tokens long, its context holds {target.context_tokens}",
@@ -78,10 +79,12 @@ class Selector:
         clamp = None if demand.max_output else wanted
         if decision.cost_cap is not None:
             affordable = affordable_output(target.worst_price, demand.token_bound, decision.cost_cap, demand.choices)
-            if affordable < min(wanted, _USEFUL_OUTPUT):
-                return _rejected(target, f"could cost more than the cap of {in_usd(decision.cost_cap)} USD a request")
+            useful = affordable >= min(wanted, _USEFUL_OUTPUT)
             if affordable < wanted:
                 wanted = clamp = affordable
+            cost = worst_cost(target.worst_price, demand.token_bound, wanted, demand.choices)
+            if not useful or cost > decision.cost_cap:  # too much by itself, where a target has no output (embeddings)
+                return _rejected(target, f"could cost more than the cap of {in_usd(decision.cost_cap)} USD a request")
         cost = worst_cost(target.worst_price, demand.token_bound, wanted, demand.choices)
         standing = self._standing(target, demand)
         expected = standing.first_token

@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gateway.documents import Node
+from gateway.settings.embeddings import POOLINGS
 from gateway.settings.values import LlamaCppSettings, LocalModelSettings, LoraSettings
 
 LLAMA_CPP = (
     *("file", "sha256", "hub", "threads", "gpu_layers"),
     *("batch_tokens", "flash_attention", "kv_type", "lora", "share_prefixes"),
+    *("pooling", "least_dimensions"),
 )
 """The settings of a target that only this adapter has; it has those of `gateway.settings.servers.ROOM_KEYS` as well."""
 
@@ -59,6 +61,8 @@ def read_llama_cpp(node: Node, found: Mapping[str, Node], base: Path, default_hu
         lora=tuple(_lora(item, base) for item in found["lora"].sequence()) if "lora" in found else (),
         share_prefixes=found["share_prefixes"].boolean() if "share_prefixes" in found else False,
         registered=model if registered else None,
+        pooling=found["pooling"].one_of(POOLINGS) if "pooling" in found else "model",
+        least_dimensions=_integer(found, "least_dimensions", 0, 1, 1 << 20),
     )
 
 

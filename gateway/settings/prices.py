@@ -39,15 +39,18 @@ class OwnPrice:
         return price
 
 
-def read_price(node: Node | None, *, local: bool, measurable: bool) -> tuple[Price | None, OwnPrice | None]:
+def read_price(
+    node: Node | None, *, local: bool, measurable: bool, output: bool = True
+) -> tuple[Price | None, OwnPrice | None]:
     """One of the two, or neither. Only a `local` target can have a price that is worked out, and only a `measurable`
-    one can leave its speeds to a measurement."""
+    one can leave its speeds to a measurement. Without `output`, none is needed for it."""
     if node is None:
         return None, None
     written = {key.text(): key for key, _ in node.items()} if node.kind == "mapping" else {}
     parts = [key for key in _WORKED_OUT if key in written]
     if not parts:
-        return _asked(node.mapping((*_ASKED, *_WORKED_OUT), ("input", "output"))), None
+        needed = ("input", "output") if output else ("input",)
+        return _asked(node.mapping((*_ASKED, *_WORKED_OUT), needed)), None
     if not local:
         written[parts[0]].fail("what a cloud asks does not come from energy and hardware: give 'input' and 'output'")
     for key in _ASKED:
@@ -60,7 +63,7 @@ def _asked(found: Mapping[str, Node]) -> Price:
     scaled = {
         key: found[key].money() // 1000 for key in _ASKED if key in found
     }  # nano-dollars a million tokens → pico-dollars a token
-    return Price(scaled["input"], scaled["output"], scaled.get("cached_input", scaled["input"]))
+    return Price(scaled["input"], scaled.get("output", 0), scaled.get("cached_input", scaled["input"]))
 
 
 def _worked_out(node: Node, measurable: bool) -> OwnPrice:

@@ -14,6 +14,7 @@ from gateway.domain.record import label
 from gateway.domain.target import Route, Zone
 from gateway.settings.channels import read_channels
 from gateway.settings.company import CompanyFile, read_company_file
+from gateway.settings.embeddings import makes_embeddings
 from gateway.settings.labels import read_labels
 from gateway.settings.llama_cpp import LLAMA_CPP, read_llama_cpp, read_local_models
 from gateway.settings.ner import NerSettings, chosen_engine
@@ -66,6 +67,7 @@ _TARGET = (
     "max_output_tokens",
     "first_token",
     "timeouts",
+    "embeddings",
 )
 _OPENAI = (
     "base_url",
@@ -130,7 +132,7 @@ class _Reader:
                 else False
             ),
             targets=targets,
-            routes=self._routes(fields["models"], {target.id for target in targets}),
+            routes=self._routes(fields["models"], {target.id: target for target in targets}),
             conversations=_conversations(fields.get("conversations")),
             channels=read_channels(fields["notify"], self._required_variable) if "notify" in fields else (),
             known=_known(fields.get("known")),
@@ -235,8 +237,9 @@ class _Reader:
         return tuple(targets.values())
 
     def _target(self, node: Node) -> TargetSettings:
-        required = ("id", "adapter", "zone", "region", "model", "context_tokens", "max_output_tokens")
+        required = ("id", "adapter", "zone", "region", "model", "context_tokens")
         found = node.mapping((*_TARGET, *_OPENAI, *SERVER_KEYS, *LLAMA_CPP, *ROOM_KEYS), required)
+        embeddings = makes_embeddings(node, found)
         adapter = found["adapter"].one_of(("openai", "llama_cpp"))
         foreign = (*_OPENAI, *SERVER_KEYS) if adapter == "llama_cpp" else LLAMA_CPP
         for key in foreign:
@@ -245,7 +248,12 @@ class _Reader:
         zone = Zone(found["zone"].one_of(("local", "cloud")))
         if adapter == "llama_cpp" and zone is Zone.CLOUD:
             found["zone"].fail("an engine on this machine is in the zone local")
-        price, own_price = read_price(found.get("price"), local=zone is Zone.LOCAL, measurable=adapter == "llama_cpp")
+        price, own_price = read_price(
+            found.get("price"),
+            local=zone is Zone.LOCAL,
+            measurable=adapter == "llama_cpp" and not embeddings,
+            output=not embeddings,
+        )
         labels, label_terms = read_labels(found["labels"]) if "labels" in found else (frozenset[str](), ())
         return TargetSettings(
             id=found["id"].identifier(),
@@ -258,7 +266,7 @@ class _Reader:
             price=price,
             own_price=own_price,
             context_tokens=found["context_tokens"].integer(16, 1 << 30),
-            max_output_tokens=found["max_output_tokens"].integer(1, 1 << 30),
+            max_output_tokens=_integer(found, "max_output_tokens", 0, 1, 1 << 30),
             first_token=found["first_token"].seconds() if "first_token" in found else None,
             timeouts=_timeouts(found.get("timeouts")),
             backend=(
@@ -266,6 +274,7 @@ class _Reader:
                 if adapter == "llama_cpp"
                 else self._openai(node, found, zone)
             ),
+            embeddings=embeddings,
         )
 
     def _openai(self, node: Node, found: Mapping[str, Node], zone: Zone) -> OpenAISettings:
@@ -294,7 +303,7 @@ class _Reader:
             max_connections=_integer(found, "max_connections", 256, 1, 100_000),
         )
 
-    def _routes(self, node: Node, targets: set[str]) -> tuple[Route, ...]:
+    def _routes(self, node: Node, targets: Mapping[str, TargetSettings]) -> tuple[Route, ...]:
         routes: list[Route] = []
         for key, value in node.items():
             found = value.mapping(("targets", "rank", "share"), ("targets",))
@@ -308,6 +317,8 @@ class _Reader:
             if label(key.text()) != key.text():
                 # Records hold the name as a label; another one could not be compared with a policy's again later.
                 key.fail(f"'{key.text()}' cannot name a model: use letters, digits and _ . : / @ + - (at most 96)")
+            if len({targets[name].embeddings for name in names}) > 1:
+                found["targets"].fail("a model name is either for chat or for embeddings; these targets are for both")
             shares = read_shares(found["share"], names) if "share" in found else ()
             routes.append(Route(key.text(), tuple(names), rank, shares))
         return tuple(routes)

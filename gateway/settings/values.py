@@ -157,7 +157,8 @@ class LlamaCppSettings:
     `threads` 0 chooses by the cores there are; `gpu_layers` -1 means all; `parallel` answers are made at a time, and
     `queue` bounds the waiting requests. `batch_tokens` of prompts are read per step. `kv_type` is the form of the
     keys and values in the cache. `lora` are the adapters that all requests of the target use. `share_prefixes`: what
-    was read for one tenant serves another."""
+    was read for one tenant serves another. For a model that makes embeddings, `pooling` is how one comes of all
+    tokens, and `least_dimensions` the fewest numbers to which one may be shortened, 0 where it may not."""
 
     path: Path | None
     hub: str | None = None
@@ -175,6 +176,8 @@ class LlamaCppSettings:
     lora: tuple[LoraSettings, ...] = ()
     share_prefixes: bool = False
     registered: str | None = None
+    pooling: str = "model"
+    least_dimensions: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +214,8 @@ class LabelTerms:
 class TargetSettings:
     """A target and how to reach it. `price` is what is asked for it, `own_price` what running it costs; with neither it
     is looked up in the price table by `provider` and `model`. `labels` are those that hold for ever; `label_terms` are
-    all of which something is written down, those that expire too."""
+    all of which something is written down, those that expire too. With `embeddings` the model makes embeddings, and
+    nothing else; its `max_output_tokens` is 0."""
 
     id: str
     zone: Zone
@@ -227,6 +231,7 @@ class TargetSettings:
     backend: OpenAISettings | LlamaCppSettings
     label_terms: tuple[LabelTerms, ...] = ()
     own_price: OwnPrice | None = None
+    embeddings: bool = False
 
     @property
     def expiring(self) -> tuple[tuple[str, date], ...]:

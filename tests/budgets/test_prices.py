@@ -29,6 +29,13 @@ def test_a_known_model_has_its_published_price(provider: str, model: str, price:
     assert price_of(provider, model, DAY) == price
 
 
+def test_a_model_without_output_needs_no_price_for_it() -> None:
+    """What makes embeddings is charged for its input alone; a chat without an output price has none."""
+    assert price_of("openai", "text-embedding-3-small", DAY) is None
+    assert price_of("openai", "text-embedding-3-small", DAY, output=False) == Price.per_million("0.02", "0")
+    assert price_of("openai", "gpt-4o-mini", DAY, output=False) == price_of("openai", "gpt-4o-mini", DAY)
+
+
 def test_the_highest_tier_of_a_long_prompt_is_taken() -> None:
     """A price that rises with the length of the prompt is the risen one, so that no cost is understated."""
     published = model("google", "gemini-2.5-pro").prices

@@ -251,7 +251,7 @@ def test_errors_have_their_classes(sdk: Sdk, client: OpenAI) -> None:
         create(model="gpt-99", messages=said())
     assert (no_model.value.code, no_model.value.param) == ("model_not_found", "model")
     with pytest.raises(openai.NotFoundError) as no_path:
-        client.embeddings.create(model="auto", input="x")
+        client.moderations.create(model="auto", input="x")
     assert no_path.value.code == "unknown_path"
     with pytest.raises(openai.BadRequestError) as bad:
         create(model="auto", messages=said(), extra_body={"n": 0})

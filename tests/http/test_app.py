@@ -25,7 +25,7 @@ HELLO = {"model": "auto", "messages": [{"role": "user", "content": "Hello there"
     "path",
     [
         "/v1/completions",
-        "/v1/embeddings",
+        "/v1/audio/speech",
         "/v1/responses",
         "/v1/chat/completions/",
         "/v1/chat/completions/chatcmpl-1",

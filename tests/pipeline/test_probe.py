@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.dialects import openai_chat
 from gateway.domain.ports import DetectorFailed
 from gateway.domain.target import Route, Zone
+from gateway.pipeline.dialects import DIALECTS
 from gateway.pipeline.handle import Directory
 from gateway.pipeline.probe import PROBED, SelfProbe
 from support.assembly import Assembly, RecordingProvider, a_target
@@ -26,7 +26,7 @@ async def probed(policy: str, *, may_leave: bool = False, detector: ListedDetect
     provider = RecordingProvider()
     parts = Assembly(policy, {CLOUD: provider, HERE: RecordingProvider()}, detector=detector or _finding())
     directory = Directory({"cloud": CLOUD, "here": HERE}, {"auto": Route("auto", ("cloud", "here"))})
-    result = await SelfProbe(parts.pipeline, directory, openai_chat).run(lambda found: may_leave)
+    result = await SelfProbe(parts.pipeline, directory, DIALECTS).run(lambda found: may_leave)
     assert (provider.calls, parts.log.records) == ([], []), "a probe sends and records nothing"
     assert result.ok == (not result.problem)
     return result.problem

@@ -9,7 +9,7 @@ import openai
 import pytest
 
 from bailiwick import AsyncBailiwick, Bailiwick, Hints, decision_of
-from support.live import Cloud, Gateway, Setup, cloud_target, live_gateway, local_target, scripted_cloud
+from support.live import Cloud, Gateway, Setup, cloud_target, live_gateway, local_target, scripted_cloud, without_output
 
 PUBLIC: list[Any] = [{"role": "user", "content": "Name a colour."}]
 NAMED: list[Any] = [{"role": "user", "content": "Please write to anna.kowalski@example.com about the refund."}]
@@ -26,8 +26,12 @@ def cloud() -> Iterator[Cloud]:
 def gateway(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     setup = Setup(
         folder=tmp_path_factory.mktemp("sdk"),
-        targets=[cloud_target("cloud", cloud.base_url), local_target("local")],
-        models={"auto": "{targets: [cloud, local], rank: listed}"},
+        targets=[
+            cloud_target("cloud", cloud.base_url),
+            local_target("local"),
+            without_output(cloud_target("embed", cloud.base_url, embeddings="true", price="{input: 1.00 USD}")),
+        ],
+        models={"auto": "{targets: [cloud, local], rank: listed}", "embed": "{targets: [embed]}"},
     )
     with live_gateway(setup) as gateway:
         yield gateway
@@ -48,6 +52,27 @@ def test_a_card_number_stays_here_and_the_answer_says_so(client: Bailiwick, clou
     assert (decision.target, decision.level, decision.action) == ("local", "restricted", "local_only")
     assert "handling.restricted" in decision.because
     assert cloud.received() == []
+
+
+def test_embeddings_have_a_decision(client: Bailiwick) -> None:
+    """They are OpenAI's, decoded by its SDK, with the decision of the call and the hints that it was made with."""
+    answer = client.embeddings.create(model="embed", input=["one", "two"], bailiwick=Hints(min_level="internal"))
+    assert len(answer.data) == 2
+    assert isinstance(answer.data[0].embedding[0], float)
+    assert answer.decision is not None
+    assert (answer.decision.target, answer.decision.level) == ("embed", "internal")
+    with pytest.raises(openai.PermissionDeniedError) as refused:
+        client.embeddings.create(model="embed", input="x", bailiwick=Hints(min_level="restricted"))
+    assert decision_of(refused.value) is not None
+
+
+@pytest.mark.anyio
+async def test_embeddings_without_waiting(gateway: Gateway) -> None:
+    """The asynchronous client gives the same."""
+    async with AsyncBailiwick(base_url=gateway.base_url, api_key=gateway.key, max_retries=0) as client:
+        answer = await client.embeddings.create(model="embed", input="one")
+    assert answer.decision is not None
+    assert answer.decision.target == "embed"
 
 
 def test_a_stream_from_the_cloud_is_restored_and_decided(client: Bailiwick, cloud: Cloud) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 import orjson
 
 from adapters.scripted_cloud import answers
+from adapters.scripted_cloud.embeddings import embeddings_of
 from gateway.audit.mac import LogMac
-from gateway.dialects import openai_chat
+from gateway.dialects import openai_chat, openai_embeddings
 from gateway.domain.call import Chunk, End, ProviderCall, ProviderEvent, Timeouts, Whole
 from gateway.domain.errors import BudgetSpent, ProviderError
 from gateway.domain.money import NanoUsd, Price
@@ -31,7 +32,7 @@ from gateway.pipeline.handle import Directory, Pipeline, Steps
 from gateway.pipeline.purse import Purse
 from gateway.pipeline.recorder import Recorder
 from gateway.pipeline.reply import Replier
-from gateway.pipeline.shapes import Redactor
+from gateway.pipeline.shapes import Dialect, Redactor
 from gateway.policy import compile_policy, evaluate, load
 from gateway.routing.breaker import Breaker
 from gateway.routing.latency import LatencyBook
@@ -43,6 +44,12 @@ from support.detectors import ListedDetector
 
 CALLER = Caller(key="k3y", tenant="acme", app="support-bot", group="default", role="user")
 KEY = bytes(range(32))
+
+
+def an_embedder(name: str, zone: Zone = Zone.CLOUD, region: str = "EU", labels: Sequence[str] = ()) -> Target:
+    """A target that makes embeddings, and costs a little if it is a cloud."""
+    price = Price(1_000_000, 0, 1_000_000) if zone is Zone.CLOUD else Price(0, 0, 0)
+    return Target(name, zone, region, frozenset(labels), "openai", "m", openai_embeddings.DIALECT, price, 0, 512)
 
 
 def a_target(name: str, zone: Zone = Zone.CLOUD, region: str = "EU", labels: Sequence[str] = ()) -> Target:
@@ -67,6 +74,9 @@ class RecordingProvider:
         if self._faults:
             raise self._faults.pop(0)
         request = orjson.loads(call.body)
+        if call.target.dialect == openai_embeddings.DIALECT:
+            yield Whole(orjson.dumps(embeddings_of(request)))
+            return
         last = request["messages"][-1]
         if isinstance(last["content"], str):
             last["content"] = self._rewrite(last["content"])
@@ -159,13 +169,13 @@ class Assembly:
     ) -> None:
         clock = FakeClock()
         targets = {target.id: target for target in providers}
-        directory = Directory(targets, {"auto": Route("auto", tuple(targets), rank="listed")})
+        directory = self.directory = Directory(targets, {"auto": Route("auto", tuple(targets), rank="listed")})
         self.policy = compile_policy(load(policy)[0])  # a test may put another one in its place
         self.log = MemoryLog()
         self.detector = detector or ListedDetector()
         self.exchange: Exchange | None = None
         recorder = Recorder(self.log, clock, LogMac(KEY).label, targets.__contains__)
-        purse = Purse(ledger or OpenPurse(), clock)
+        purse = self.purse = Purse(ledger or OpenPurse(), clock)
         dispatcher = Dispatcher(
             EgressGuard({target.id: provider for target, provider in providers.items()}, self.log, leaks),
             purse,
@@ -189,8 +199,16 @@ class Assembly:
 
     async def ask(self, text: str, **fields: Any) -> str:
         """The answer's body, of a stream all of it (see `support.streams`). Raises `GatewayError`."""
-        body = {"model": "auto", "messages": [{"role": "user", "content": text}], **fields}
-        self.exchange = self.pipeline.begin(CALLER, Hints(), openai_chat, json.dumps(body).encode())
+        return await self._asked(openai_chat, {"messages": [{"role": "user", "content": text}], **fields})
+
+    async def embed(self, texts: str | list[str], **fields: Any) -> dict[str, Any]:
+        """The answer to a request for embeddings. Raises `GatewayError`."""
+        answer: dict[str, Any] = json.loads(await self._asked(openai_embeddings, {"input": texts, **fields}))
+        return answer
+
+    async def _asked(self, dialect: Dialect, fields: dict[str, Any]) -> str:
+        body = json.dumps({"model": "auto", **fields}).encode()
+        self.exchange = self.pipeline.begin(CALLER, Hints(), dialect, body)
         answer = await self.pipeline.handle(self.exchange)
         if isinstance(answer, WholeAnswer):
             return answer.body.decode()

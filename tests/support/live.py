@@ -201,6 +201,11 @@ def local_target(name: str = "local", **settings: str) -> str:
     )
 
 
+def without_output(target: str) -> str:
+    """The target as YAML, without the bound of its output: one that makes embeddings has none."""
+    return "\n".join(line for line in target.splitlines() if "max_output_tokens" not in line)
+
+
 def registered_target(model: str, name: str = "house") -> str:
     """A model of the registry as YAML."""
     text = local_target(name, model=model, context_tokens="512")

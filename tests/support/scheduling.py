@@ -43,7 +43,8 @@ class Client:
         defaults = {"messages": [{"role": "user", "content": "Hello."}], "temperature": 0, "stream": True}
         self.frames: list[tuple[Kind, dict[str, Any]]] = []
         self.done = threading.Event()
-        self.job = Job(parse(json.dumps({**defaults, **body}).encode()), self._hear, tenant, first_token)
+        request = parse(json.dumps({**defaults, **body}).encode())
+        self.job = Job(request, self._hear, tenant, first_token, request.background)
 
     def _hear(self, kind: Kind, payload: bytes) -> None:
         self.frames.append((kind, json.loads(payload or b"{}")))

@@ -20,6 +20,7 @@ TEMPLATE = (
     "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
+_LETTERS = "abcdefghijklmnopqrstuvwxyz.,?"
 _STRING, _ARRAY, _U32, _I32, _F32, _BOOL = 8, 9, 4, 5, 6, 7
 _ALIGNMENT = 32
 
@@ -68,6 +69,52 @@ def write_tiny_lora(path: Path, *, width: int = 64, layers: int = 2, seed: int =
         for name, shape in (("a", (rank, width)), ("b", (width, rank))):
             matrix = random.standard_normal(shape).astype(np.float32)
             tensors[f"blk.{layer}.attn_q.weight.lora_{name}"] = matrix
+    path.write_bytes(_file(entries, tensors))
+    return path
+
+
+def write_tiny_bert(path: Path, *, context_tokens: int = 32) -> Path:
+    """Write an encoder as embedding models are: its file says how it pools (the first token), it reads a text in both
+    directions, keeps nothing in a cache, and wants a token before and after each text. A letter is a token."""
+    width, feed_forward, layers = 32, 64, 2
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *(f"\u2581{c}" for c in _LETTERS), *_LETTERS]
+    entries: list[tuple[str, int, object]] = [
+        ("general.architecture", _STRING, "bert"),
+        ("general.name", _STRING, "tiny-bert"),
+        ("bert.context_length", _U32, context_tokens),
+        ("bert.embedding_length", _U32, width),
+        ("bert.block_count", _U32, layers),
+        ("bert.feed_forward_length", _U32, feed_forward),
+        ("bert.attention.head_count", _U32, 4),
+        ("bert.attention.layer_norm_epsilon", _F32, 1e-5),
+        ("bert.attention.causal", _BOOL, False),
+        ("bert.pooling_type", _U32, 2),
+        ("tokenizer.ggml.model", _STRING, "bert"),
+        ("tokenizer.ggml.tokens", _ARRAY, (_STRING, vocabulary)),
+        ("tokenizer.ggml.token_type", _ARRAY, (_I32, [3] * 4 + [1] * (len(vocabulary) - 4))),
+        ("tokenizer.ggml.token_type_count", _U32, 2),
+        ("tokenizer.ggml.padding_token_id", _U32, 0),
+        ("tokenizer.ggml.unknown_token_id", _U32, 1),
+        ("tokenizer.ggml.cls_token_id", _U32, 2),
+        ("tokenizer.ggml.bos_token_id", _U32, 2),
+        ("tokenizer.ggml.seperator_token_id", _U32, 3),
+        ("tokenizer.ggml.eos_token_id", _U32, 3),
+    ]
+    random = np.random.default_rng(8)
+    ones, nothing = np.ones(width, np.float32), np.zeros(width, np.float32)
+    shapes = {
+        "token_embd": (len(vocabulary), width),
+        "position_embd": (context_tokens, width),
+        "token_types": (2, width),
+    }
+    norms = ["token_embd_norm"]
+    for layer in range(layers):
+        shapes |= {f"blk.{layer}.{name}": (width, width) for name in ("attn_q", "attn_k", "attn_v", "attn_output")}
+        shapes |= {f"blk.{layer}.ffn_up": (feed_forward, width), f"blk.{layer}.ffn_down": (width, feed_forward)}
+        norms += [f"blk.{layer}.attn_output_norm", f"blk.{layer}.layer_output_norm"]
+    tensors = {f"{name}.weight": random.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+    for name in norms:
+        tensors |= {f"{name}.weight": ones, f"{name}.bias": nothing}
     path.write_bytes(_file(entries, tensors))
     return path
 

@@ -16,6 +16,7 @@ from bailiwick.types import (
     AsyncStream,
     ChatCompletion,
     ChatCompletionStream,
+    CreateEmbeddingResponse,
     ParsedChatCompletion,
     Stream,
 )
@@ -29,6 +30,7 @@ __all__ = [
     "Bailiwick",
     "ChatCompletion",
     "ChatCompletionStream",
+    "CreateEmbeddingResponse",
     "Decision",
     "Explanation",
     "Found",

@@ -11,10 +11,12 @@ from urllib.parse import quote
 from openai import AsyncOpenAI, OpenAI, OpenAIError, Timeout
 from openai.resources.chat.completions import AsyncCompletions as OpenAIAsyncCompletions
 from openai.resources.chat.completions import Completions as OpenAICompletions
+from openai.types import CreateEmbeddingResponse as OpenAICreateEmbeddingResponse
 from openai.types.chat import ChatCompletion as OpenAIChatCompletion
 
 from bailiwick.completions import AsyncChat, Chat, ExplainParams, Headers, hinted
 from bailiwick.decision import Decision, decision_of
+from bailiwick.embeddings import AsyncEmbeddings, Embeddings
 from bailiwick.explanation import Explanation
 from bailiwick.hints import Hints
 from bailiwick.types import attach
@@ -22,6 +24,8 @@ from bailiwick.types import attach
 BASE_URL_VARIABLE: Final = "BAILIWICK_BASE_URL"
 API_KEY_VARIABLE: Final = "BAILIWICK_API_KEY"
 DEFAULT_BASE_URL: Final = "http://127.0.0.1:8484/v1"
+
+_DECIDED: Final = (OpenAIChatCompletion, OpenAICreateEmbeddingResponse)
 
 
 class ClientOptions(TypedDict, total=False):
@@ -60,6 +64,10 @@ class Bailiwick(OpenAI):
     @cached_property
     def chat(self) -> Chat:
         return Chat(self)
+
+    @cached_property
+    def embeddings(self) -> Embeddings:
+        return Embeddings(self)
 
     def with_hints(self, hints: Hints) -> Self:
         """The same client, on the same connections, with these hints on every call beside those it has."""
@@ -110,6 +118,10 @@ class AsyncBailiwick(AsyncOpenAI):
     @cached_property
     def chat(self) -> AsyncChat:
         return AsyncChat(self)
+
+    @cached_property
+    def embeddings(self) -> AsyncEmbeddings:
+        return AsyncEmbeddings(self)
 
     def with_hints(self, hints: Hints) -> Self:
         """The same client, on the same connections, with these hints on every call beside those it has."""
@@ -165,8 +177,8 @@ def _with_hints(options: ClientOptions, hints: Hints | None) -> ClientOptions:
 
 
 def _decided(parsed: Any, response: Any) -> Any:
-    """Every completion passes here, however it was asked for, and here alone its response's headers are at hand."""
-    return attach(parsed, decision_of(response)) if isinstance(parsed, OpenAIChatCompletion) else parsed
+    """Every answer passes here, however it was asked for, and here alone its response's headers are at hand."""
+    return attach(parsed, decision_of(response)) if isinstance(parsed, _DECIDED) else parsed
 
 
 def _explaining(post: Any, base_url: object) -> Any:

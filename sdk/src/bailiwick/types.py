@@ -19,10 +19,17 @@ from bailiwick.decision import Decision, decision_of
 T = TypeVar("T")
 
 if TYPE_CHECKING:
+    from openai.types import CreateEmbeddingResponse as _CreateEmbeddingResponse
     from openai.types.chat import ChatCompletion as _ChatCompletion
     from openai.types.chat import ParsedChatCompletion as _ParsedChatCompletion
 
     class ChatCompletion(_ChatCompletion):
+        @property
+        def decision(self) -> Decision | None:
+            """What the gateway decided; None when the server is not Bailiwick."""
+            ...
+
+    class CreateEmbeddingResponse(_CreateEmbeddingResponse):
         @property
         def decision(self) -> Decision | None:
             """What the gateway decided; None when the server is not Bailiwick."""
@@ -35,6 +42,7 @@ if TYPE_CHECKING:
             ...
 
 else:
+    from openai.types import CreateEmbeddingResponse as CreateEmbeddingResponse
     from openai.types.chat import ChatCompletion as ChatCompletion
     from openai.types.chat import ParsedChatCompletion
 
@@ -84,6 +92,6 @@ class AsyncChatCompletionStream(OpenAIAsyncChatStream[T]):
 
 
 def attach(completion: Any, decision: Decision | None) -> Any:
-    """Give a completion its decision. Past the model's own `__setattr__`, which would take it for a field."""
+    """Give an answer its decision. Past the model's own `__setattr__`, which would take it for a field."""
     object.__setattr__(completion, "decision", decision)
     return completion

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
+import llama_cpp as native
 import pytest
 
 from adapters.llama_cpp.chat import Sampling
 from adapters.llama_cpp.decoding import Part
 from adapters.llama_cpp.failures import BadRequest
+from adapters.llama_cpp.gbnf import FORMATS, PRIMITIVES, other_names
 from adapters.llama_cpp.model import LoadedModel, ModelConfig
 from adapters.llama_cpp.schema import MAX_DEPTH, any_object_grammar, arguments_grammar, calls_grammar, to_grammar
+from support.tiny_gguf import END_OF_TURN
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +89,28 @@ TREE = {
         ({"oneOf": [{"const": 1}, {"const": 2}]}, lambda v: v in (1, 2)),
         (TREE, lambda v: v["value"] in (1, 2) and "next" in v),
         ({"$ref": "#/$defs/a~1b/0", "$defs": {"a/b": [{"const": 5}]}}, lambda v: v == 5),
+        ({"$ref": "#/$defs/50%25", "$defs": {"50%": {"const": 5}}}, lambda v: v == 5),
+        # what stands beside something else holds as well
+        ({"type": "string", "enum": [1, "a", None]}, lambda v: v == "a"),
+        ({"enum": ["abc", "a", 5], "maxLength": 2, "minimum": 4}, lambda v: v in ("a", 5)),
+        ({"properties": {"a": {"const": 1}, "b": {"const": 2}}, "required": ["a"], "anyOf": [{"required": ["b"]}]},
+         lambda v: v == {"a": 1, "b": 2}),
+        ({"type": "integer", "anyOf": [{"type": "string"}, {"const": 7}]}, lambda v: v == 7),
+        ({"$ref": "#/$defs/t", "maxLength": 2, "$defs": {"t": {"type": "string", "minLength": 2}}},
+         lambda v: len(v) == 2),
+        ({"allOf": [{"properties": {"a": {"type": ["string", "null"]}}, "required": ["a"]},
+                    {"properties": {"a": {"type": ["integer", "null"]}}}]}, lambda v: v == {"a": None}),
+        ({"allOf": [{"properties": {"a": {"const": 1}}, "required": ["a"], "additionalProperties": False},
+                    {"properties": {"b": {"const": 2}}}]}, lambda v: v == {"a": 1}),
+        ({"allOf": [{"type": "number"}, {"type": "integer"}]}, lambda v: isinstance(v, int)),
+        ({"type": "object", "required": ["z"], "additionalProperties": {"const": 3}, "maxProperties": 1},
+         lambda v: v == {"z": 3}),
+        ({"properties": {"a": False, "b": {"const": 1}}, "required": ["b"]}, lambda v: v == {"b": 1}),
+        ({"prefixItems": [{"const": 1}, {"const": 2}], "maxItems": 1}, lambda v: v == [1]),
+        ({"prefixItems": [{"const": 1}], "items": {"const": 2}, "minItems": 3}, lambda v: v == [1, 2, 2]),
+        ({"prefixItems": [{"const": 1}], "items": False}, lambda v: v == [1]),
+        ({"minItems": 2, "maxItems": 2}, lambda v: len(v) == 2),
+        ({"type": "object", "unevaluatedProperties": False}, lambda v: v == {}),
     ],
 )  # fmt: skip
 def test_what_the_grammar_lets_through_fits_the_schema(model: LoadedModel, schema: Any, holds: Any) -> None:
@@ -91,6 +118,63 @@ def test_what_the_grammar_lets_through_fits_the_schema(model: LoadedModel, schem
     for seed in range(4):
         text = generate(model, to_grammar(schema, "schema"), seed)
         assert holds(json.loads(text)), text
+
+
+NAMES = ["a", "ab", "abc", "x-y]^", "größe", "\u00a0", "n" * 63, "n" * 64, "n" * 70]
+
+
+def test_a_name_that_is_made_up_is_none_of_the_declared(model: LoadedModel) -> None:
+    """Else a member could be there twice, and the second time as something else. Beginnings and endings are free."""
+    schema = {"properties": {name: {"const": 1} for name in NAMES}, "additionalProperties": {"const": 2}}
+    grammar = to_grammar(schema, "schema")
+    model.sampler(Sampling(), grammar, 0).close()
+    rule = other_names(NAMES)
+    for name in NAMES:
+        assert not accepts(model, rule, json.dumps(name, ensure_ascii=False)), name
+    for name in ("", "b", "abcd", "ax", "x-y]", "größer", "日本", "n" * 62, "n" * 62 + "m"):
+        assert accepts(model, rule, json.dumps(name, ensure_ascii=False)), name
+    assert not accepts(model, rule, '"\\u0061"')
+    assert accepts(model, other_names([""]), '"a"')
+    assert not accepts(model, other_names([""]), '""')
+
+
+@pytest.mark.parametrize("day", ["2024-02-29", "2000-02-29", "1999-12-31", "0001-01-01", "2023-04-30"])
+def test_days_that_exist_can_be_said(model: LoadedModel, day: str) -> None:
+    """As `datetime` knows them."""
+    assert date.fromisoformat(day)
+    assert accepts(model, FORMATS["date"][0], f'"{day}"')
+
+
+@pytest.mark.parametrize("day", ["2023-02-29", "1900-02-29", "2024-02-30", "2023-04-31", "0000-01-01", "2023-13-01"])
+def test_days_that_do_not_exist_cannot(model: LoadedModel, day: str) -> None:
+    """Neither the thirtieth of February nor the year 0."""
+    assert not accepts(model, FORMATS["date"][0], f'"{day}"')
+
+
+@pytest.mark.parametrize(
+    ("text", "allowed"),
+    [(r'"\ud83d\ude00"', False), (r'"\u00e9"', True), (r'"\ud7ff"', True), ('"😀"', True), ('"\x07"', False)],
+)
+def test_each_character_of_a_string_counts_as_one(model: LoadedModel, text: str, allowed: bool) -> None:
+    """Half a surrogate pair is none, so that lengths are kept and every string is one."""
+    assert accepts(model, "string", text) is allowed
+
+
+def accepts(model: LoadedModel, rule: str, text: str) -> bool:
+    """Does the rule match all of the text? Asked of llama.cpp byte by byte, as the tiny model has its tokens."""
+    grammar = "\n".join([f"root ::= {rule}", *(f"{name} ::= {rule}" for name, rule in PRIMITIVES.items())])
+    sampler = native.llama_sampler_init_grammar(model._vocab, grammar.encode(), b"root")
+    assert sampler
+    try:
+        for token in [*(4 + byte for byte in text.encode()), END_OF_TURN]:
+            candidate = (native.llama_token_data * 1)(native.llama_token_data(token, 0.0, 0.0))
+            native.llama_sampler_apply(sampler, native.llama_token_data_array(candidate, 1, -1, False))
+            if candidate[0].logit == -math.inf:
+                return False
+            native.llama_sampler_accept(sampler, token)
+        return True
+    finally:
+        native.llama_sampler_free(sampler)
 
 
 def test_one_of_several_tools_must_be_called(model: LoadedModel) -> None:
@@ -138,6 +222,18 @@ def test_any_object(model: LoadedModel) -> None:
         ({"type": "string", "maxLength": 10**9}, "s.maxLength"),
         ({"type": "array", "minItems": 3, "maxItems": 1}, "s.maxItems"),
         ({"allOf": [{"type": "string"}, {"type": "null"}]}, "s.allOf[1].type"),
+        ({"allOf": [{"pattern": "a"}, {"pattern": "b"}]}, "s.allOf[1].pattern"),
+        ({"anyOf": [{"const": 1}], "oneOf": [{"const": 1}], "allOf": [{"anyOf": [{"const": 2}]}]}, "s.allOf[0].anyOf"),
+        ({"type": "integer", "anyOf": [{"type": "string"}]}, "s.anyOf[0].type"),
+        ({"type": "string", "enum": [1, 2]}, "s.enum"),
+        ({"type": "string", "const": 1}, "s.const"),
+        ({"required": ["a"], "additionalProperties": False}, "s.required"),
+        ({"type": "array", "prefixItems": [True], "items": False, "minItems": 2}, "s.minItems"),
+        ({"type": "string", "format": "date", "maxLength": 5}, "s.format"),
+        ({"$ref": "#anchor"}, "s.$ref"),
+        ({"$ref": "#/$defs/a", "minLength": 1, "$defs": {"a": {"$ref": "#/$defs/a"}}}, "s.$ref"),
+        ({"type": {"a": 1}}, "s.type"),
+        ({"enum": [{"a": 1}], "properties": {}}, "s.properties"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_guaranteed_is_refused_with_its_place(schema: Any, param: str) -> None:

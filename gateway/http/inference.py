@@ -1,11 +1,10 @@
-"""POST /v1/chat/completions, as a raw ASGI handler: from bytes to an exchange, and from its answer to bytes."""
+"""What models are asked at, as raw ASGI handlers: from bytes to an exchange, and from its answer to bytes."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
 
-from gateway.dialects import openai_chat
 from gateway.domain.deadlines import Deadlines
 from gateway.domain.errors import Code, GatewayError
 from gateway.domain.ports import KeyStore
@@ -31,13 +30,15 @@ from gateway.pipeline.answer import WholeAnswer
 from gateway.pipeline.exchange import Exchange
 from gateway.pipeline.handle import Pipeline
 from gateway.pipeline.reply import decision_headers
+from gateway.pipeline.shapes import Dialect
 
 _JSON = {"content-type": "application/json"}
 _EVENTS = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache", "x-accel-buffering": "no"}
 
 
-class ChatEndpoint:
-    """Counts what is in flight, so that a gateway that drains or is full says so at once."""
+class InferenceEndpoint:
+    """The one way in for every dialect. Counts what is in flight, so that a gateway that drains or is full says so at
+    once."""
 
     def __init__(self, pipeline: Pipeline, keys: KeyStore, limits: Limits) -> None:
         self._pipeline = pipeline
@@ -49,7 +50,8 @@ class ChatEndpoint:
         self.in_flight = 0
         self.draining = False
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def serve(self, dialect: Dialect, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, which is in this dialect."""
         try:
             self._admit(scope)
         except GatewayError as error:
@@ -58,7 +60,7 @@ class ChatEndpoint:
         self.in_flight += 1
         self._idle.clear()
         try:
-            await self._serve(scope, receive, send)
+            await self._serve(dialect, scope, receive, send)
         finally:
             self.in_flight -= 1
             if not self.in_flight:
@@ -76,12 +78,12 @@ class ChatEndpoint:
         if self.in_flight >= self._limits.in_flight:
             raise GatewayError(Code.OVERLOADED, "The gateway has too many requests in flight.", retry_after=1)
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve(self, dialect: Dialect, scope: Scope, receive: Receive, send: Send) -> None:
         exchange: Exchange | None = None
         try:
             headers = headers_of(scope)
             caller = authenticate(self._keys, headers)
-            exchange = await self._begin(caller, headers, receive)
+            exchange = await self._begin(dialect, caller, headers, receive)
             async with CancelWhenGone(receive, scope.get("extensions", {}).get(DEPARTURE)):
                 await self._answer(exchange, send)
         except ClientGone:
@@ -90,7 +92,9 @@ class ChatEndpoint:
             extra = decision_headers(exchange) if exchange else None
             await send_rendered(send, render(error, exchange.id if exchange else None, extra))
 
-    async def _begin(self, caller: Caller, headers: Mapping[bytes, bytes], receive: Receive) -> Exchange:
+    async def _begin(
+        self, dialect: Dialect, caller: Caller, headers: Mapping[bytes, bytes], receive: Receive
+    ) -> Exchange:
         hints = read_hints(headers, caller)
         media_type = headers.get(b"content-type", b"application/json").split(b";")[0].strip().lower()
         if media_type != b"application/json":
@@ -98,7 +102,7 @@ class ChatEndpoint:
         body = await read_body(receive, headers, self._limits, self._deadlines)
         traceparent = headers.get(b"traceparent")
         return self._pipeline.begin(
-            caller, hints, openai_chat, body, traceparent.decode("latin-1") if traceparent else None
+            caller, hints, dialect, body, traceparent.decode("latin-1") if traceparent else None
         )
 
     async def _answer(self, exchange: Exchange, send: Send) -> None:

@@ -1,0 +1,320 @@
+"""Who is embedded when: the texts of all requests are read together, a bounded number in each step.
+
+One thread embeds; another one prepares requests (tokens). A step takes one text of each tenant in turn, so that a
+request with a thousand texts holds up nobody's single one. The server needs of it what `engine.Service` says.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import orjson
+
+from adapters.llama_cpp.embedding_request import EmbeddingRequest, parse
+from adapters.llama_cpp.failures import (
+    BadRequest,
+    bad_request_payload,
+    fault_payload,
+    late_payload,
+    overloaded_payload,
+    report,
+)
+from adapters.llama_cpp.frames import MAX_FRAME_BYTES, Kind
+from adapters.llama_cpp.speeds import Figures, Speeds
+from adapters.llama_cpp.vectors import packed, shortened
+from adapters.llama_cpp.waiting import FairQueue, displaced
+from adapters.llama_cpp.work import Emit, Job, Terms
+
+if TYPE_CHECKING:  # not at run time: only the process that loads a model may load the native library
+    from adapters.llama_cpp.embedding_model import EmbeddingModel
+
+_FLOAT_BYTES = 16  # of one number in JSON, with its comma
+_BASE64_BYTES = 6  # of one number in base64
+
+EmbeddingJob: TypeAlias = "Job[EmbeddingRequest]"
+
+
+class Work:
+    """A job whose texts are tokens, `size` together. The first `taken` of them are embedded or about to be, `unread`
+    counts the tokens of the others, `done` the results in `vectors`. `predicted` is how many seconds after it came it
+    should have its answer, 0 where nothing was measured."""
+
+    def __init__(self, job: EmbeddingJob, model: EmbeddingModel, least_dimensions: int) -> None:
+        """Raises `BadRequest`."""
+        request = job.request
+        self.job, self.tenant, self.background = job, job.tenant, False
+        self.dimensions = _dimensions(request.dimensions, model.dimensions, least_dimensions)
+        _check_size(len(request.texts), self.dimensions, request.base64)
+        self.texts = [model.tokens(text, where) for text, where in zip(request.texts, request.where, strict=True)]
+        self.size = sum(map(len, self.texts))
+        self.vectors = np.empty((len(self.texts), model.dimensions), np.float32)
+        self.unread = self.size
+        self.predicted = 0.0
+        self.taken = self.done = 0
+
+    def take(self) -> list[int]:
+        """The next text."""
+        text = self.texts[self.taken]
+        self.taken += 1
+        self.unread -= len(text)
+        return text
+
+    def answer(self, name: str) -> bytes:
+        """OpenAI's list of embeddings."""
+        as_text = self.job.request.base64
+        data = [
+            {"object": "embedding", "index": index, "embedding": packed(vector) if as_text else vector}
+            for index, vector in enumerate(shortened(self.vectors, self.dimensions))
+        ]
+        usage = {"prompt_tokens": self.size, "total_tokens": self.size}
+        body = {"object": "list", "data": data, "model": name, "usage": usage}
+        return orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+class Embedder:
+    """Takes at most `limit` waiting requests besides `model.parallel`. `least_dimensions` is the fewest numbers to
+    which an embedding of this model may be shortened, 0 where it may not."""
+
+    def __init__(self, model: EmbeddingModel, name: str, limit: int, *, least_dimensions: int = 0) -> None:
+        self._model, self._name, self._limit, self._least = model, name, limit, least_dimensions
+        self._speeds = Speeds()
+        self._changed = threading.Condition()
+        self._jobs: set[EmbeddingJob] = set()  # accepted, neither answered nor cancelled
+        self._prepared: list[Work] = []
+        self._closing = False
+        self._stepping: set[EmbeddingJob] = set()  # in the step that is being embedded
+        self._to_prepare: queue.SimpleQueue[EmbeddingJob | None] = queue.SimpleQueue()
+        self._preparing_since: float | None = None
+        self._served = self._refused = self._backlog = 0
+        self._queue: FairQueue[Work] = FairQueue()  # belongs to the thread that embeds
+        self._threads = [
+            threading.Thread(target=self._prepare, name="prepare", daemon=True),
+            threading.Thread(target=self._run, name="embed", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    # ---- for the server, on any thread
+
+    def job(self, kind: Kind, body: bytes, emit: Emit, terms: Terms) -> EmbeddingJob:
+        """The job that a frame asks for. Raises `BadRequest`."""
+        if kind is not Kind.EMBED:
+            raise BadRequest("This model makes embeddings; it does not chat.", "model", "invalid_request")
+        return Job(parse(body), emit, terms.tenant, terms.first_token)
+
+    def submit(self, job: EmbeddingJob) -> bool:
+        """Queue the job; False when the queue is full, and nobody is to give way in it (see `waiting.displaced`)."""
+        other = None
+        with self._changed:
+            if self._closing or len(self._jobs) >= self._limit + self._model.parallel:
+                self._refused += 1
+                other = None if self._closing else displaced([one for one in self._jobs if not one.started], job)
+                if other is None:
+                    return False
+                other.cancelled = True
+            self._jobs.add(job)
+        self._to_prepare.put(job)
+        if other is not None:
+            self._end(other, Kind.ERROR, overloaded_payload(self.retry_after()))
+        return True
+
+    def cancel(self, job: EmbeddingJob) -> None:
+        """Nothing more is wanted of the job: none of its texts is in the next step."""
+        with self._changed:
+            job.cancelled = True
+            self._jobs.discard(job)
+            if self._stepping and all(one.cancelled for one in self._stepping):
+                self._model.interrupt()  # nobody waits for this step
+            self._changed.notify()
+
+    def retry_after(self) -> float:
+        """Seconds until a place in the queue is likely to be free."""
+        return self._speeds.retry_after(self._model.parallel)
+
+    def figures(self, prompt_tokens: int | None = None) -> Figures:
+        """Live figures, with the predicted time to the embedding of a text of that length."""
+        speeds, now = self._speeds, time.monotonic()
+        predicted = None if prompt_tokens is None else self._predicted(prompt_tokens)
+        with self._changed:
+            running = sum(job.started for job in self._jobs)
+            waiting = len(self._jobs) - running
+            stalled = now - self._model.progress_at if self._stepping else 0.0
+            if self._preparing_since is not None:
+                stalled = max(stalled, now - self._preparing_since)
+        return Figures(
+            waiting=waiting,
+            running=running,
+            parallel=self._model.parallel,
+            prompt_speed=speeds.prompt,
+            decode_speed=0.0,
+            total_speed=0.0,
+            step_seconds=speeds.step,
+            request_seconds=speeds.request,
+            since_progress=stalled,
+            served=self._served,
+            refused=self._refused,
+            backlog=self._backlog,
+            place_seconds=0.0,
+            prompt_tokens=speeds.prompt_tokens,
+            cached_tokens=0,
+            prefix_hit_rate=0.0,
+            idle_prefixes=0,
+            preempted=0,
+            python_share=speeds.python_share,
+            first_token_seconds=predicted,
+            first_token_p95_seconds=None if predicted is None else speeds.bound(predicted),
+        )
+
+    def close(self, timeout: float = 3.0) -> None:
+        """Stop everything and give the model's memory back. The jobs hear nothing."""
+        with self._changed:
+            self._closing = True
+            self._model.interrupt()
+            self._changed.notify()
+        self._to_prepare.put(None)
+        for thread in self._threads:
+            thread.join(timeout)
+        if not any(thread.is_alive() for thread in self._threads):
+            self._model.close()
+
+    def _predicted(self, tokens: int) -> float:
+        return self._speeds.first_token(tokens, self._backlog, 0.0)
+
+    # ---- the thread that prepares
+
+    def _prepare(self) -> None:
+        while (job := self._to_prepare.get()) is not None:
+            if job.cancelled:
+                continue
+            self._preparing_since = time.monotonic()
+            try:
+                work = Work(job, self._model, self._least)
+            except BadRequest as error:
+                self._end(job, Kind.ERROR, bad_request_payload(error))
+            except Exception as error:  # the border of the thread: without it one odd request would end all service
+                report(error)
+                self._end(job, Kind.ERROR, fault_payload())
+            else:
+                with self._changed:
+                    self._prepared.append(work)
+                    self._changed.notify()
+            self._preparing_since = None
+
+    def _end(self, job: EmbeddingJob, kind: Kind, payload: bytes) -> None:
+        with self._changed:
+            self._jobs.discard(job)
+        job.emit(kind, payload)
+
+    # ---- the thread that embeds
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._stepping = set()
+                while not (self._closing or self._prepared or len(self._queue)):
+                    self._changed.wait()
+                if self._closing:
+                    return
+                prepared, self._prepared = self._prepared, []
+            for work in prepared:
+                self._receive(work)
+            for work in [one for one in self._queue if one.job.cancelled]:
+                self._queue.remove(work)
+            self._count()
+            self._step(self._chosen())
+
+    def _receive(self, work: Work) -> None:
+        job = work.job
+        ahead = self._predicted(work.size)
+        work.predicted = ahead and time.monotonic() - job.born + ahead
+        latest = self._speeds.bound(work.predicted)
+        if job.first_token is not None and latest > job.first_token:
+            self._refused += 1
+            self._end(job, Kind.ERROR, late_payload(latest, self.retry_after()))
+            return
+        self._speeds.admitted(work.size, 0)
+        self._backlog += work.size
+        self._queue.push(work)
+
+    def _chosen(self) -> list[tuple[Work, int]]:
+        """The texts of the next step: each tenant's next, and again, until the step is full."""
+        chosen: list[tuple[Work, int]] = []
+        room, given = self._model.batch_tokens, Counter[str]()
+        while len(chosen) < self._model.parallel and (work := self._queue.peek(given)) is not None:
+            size = len(work.texts[work.taken])
+            if chosen and size > room:
+                break
+            chosen.append((work, work.taken))
+            work.take()
+            room -= size
+            given[work.tenant] += size
+            self._queue.served(work)
+            if work.taken < len(work.texts):
+                self._queue.push(work)  # behind the others of its tenant
+        return chosen
+
+    def _step(self, chosen: list[tuple[Work, int]]) -> None:
+        with self._changed:
+            self._stepping = {work.job for work, _ in chosen}
+            if not self._stepping or all(job.cancelled for job in self._stepping):
+                return
+            for job in self._stepping:
+                job.started = True
+            self._model.progress_at = time.monotonic()  # the time that the engine was idle is no stall
+            if not self._closing:
+                self._model.resume()
+        started = time.monotonic()
+        try:
+            vectors = self._model.embed([work.texts[place] for work, place in chosen])
+            native = time.monotonic() - started
+            self._count()  # before anybody hears of it
+            if vectors is None:
+                return  # interrupted: nobody waits for any of them
+            for (work, place), vector in zip(chosen, vectors, strict=True):
+                work.vectors[place] = vector
+                if work.done + 1 == len(work.texts):
+                    self._finish(work)
+                work.done += 1
+        except Exception as error:  # the border of the thread: without it one odd text would end all service
+            report(error)
+            for work in {work for work, _ in chosen}:
+                if work in self._queue:
+                    self._queue.remove(work)
+                if work.done < len(work.texts):  # else it has its answer
+                    self._end(work.job, Kind.ERROR, fault_payload())
+            return
+        self._speeds.stepped(time.monotonic() - started, native, sum(len(w.texts[place]) for w, place in chosen), 0)
+
+    def _count(self) -> None:
+        self._backlog = sum(work.unread for work in self._queue)
+
+    def _finish(self, work: Work) -> None:
+        if work.job.cancelled:
+            return
+        answer = work.answer(self._name)
+        self._served += 1
+        seconds = time.monotonic() - work.job.born
+        self._speeds.began(work.predicted, seconds)
+        self._speeds.finished(seconds)
+        self._end(work.job, Kind.WHOLE, answer)
+
+
+def _dimensions(wanted: int | None, full: int, least: int) -> int:
+    """How many numbers an embedding shall have. Raises `BadRequest`."""
+    if wanted is None or wanted == full:
+        return full
+    if least and least <= wanted < full:
+        return wanted
+    span = f"from {least} to {full}" if least and least < full else f"only {full}"
+    raise BadRequest(f"'dimensions' cannot be {wanted}: an embedding of this model has {span} numbers.", "dimensions")
+
+
+def _check_size(texts: int, dimensions: int, packed: bool) -> None:
+    most = MAX_FRAME_BYTES // (dimensions * (_BASE64_BYTES if packed else _FLOAT_BYTES) + 128)
+    if texts > most:
+        raise BadRequest(f"'input' holds {texts} texts; one answer of this model has room for {most}.", "input")
