@@ -22,6 +22,7 @@ from gateway.domain.errors import ConfigurationError
 
 _log = logging.getLogger(__name__)
 _MIB = 1 << 20
+_DRAIN_LOOK = 0.05
 
 
 class EnginePool:
@@ -71,6 +72,33 @@ class EnginePool:
                 engine.at_start = True
                 self._begin_load(engine)
 
+    async def bring_in(self, engine: PooledEngine) -> None:
+        """Load an engine that was added after the start, and return when it takes requests. Raises `NotLoaded` and
+        `ConfigurationError`."""
+        if self.memory is None:
+            await engine.supervisor.start(wait=False)
+            engine.place = Place.IN
+            await engine.supervisor.settled()
+        else:
+            await self.load(engine)
+            engine.release()
+        if engine.supervisor.state is not EngineState.READY:
+            raise NotLoaded(engine.supervisor.failure or f"the engine is {engine.supervisor.state.value}")
+
+    async def retire(self, engine: PooledEngine, drain: float) -> None:
+        """End an engine for good, as soon as it has no requests, but after `drain` seconds at the latest."""
+        until = time.monotonic() + drain
+        while engine.running and time.monotonic() < until:  # noqa: ASYNC110 (requests end without an event)
+            await asyncio.sleep(_DRAIN_LOOK)
+        engine.retired = True
+        engine.refuse("another version of the model is in use")
+        if engine.place is not Place.OUT:
+            engine.place = Place.LEAVING  # its memory counts until it has ended
+        await engine.supervisor.aclose()
+        engine.place = Place.OUT
+        self._engines.remove(engine)
+        self.changed()
+
     async def aclose(self) -> None:
         """End all engines, loads and waits. Closing twice is fine."""
         self._closing = True
@@ -99,8 +127,8 @@ class EnginePool:
 
     async def load(self, engine: PooledEngine) -> None:
         """Return when one more request has a place in the engine. Raises `NotLoaded`."""
-        if self._closing:
-            raise NotLoaded("the gateway is closing")
+        if self._closing or engine.retired:
+            raise NotLoaded("the gateway is closing" if self._closing else "another version of the model is in use")
         if engine.place is Place.OUT and time.monotonic() < engine.not_before:
             raise NotLoaded(engine.failure)  # else a model that always crashes would push others out with each request
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -71,6 +71,7 @@ class PooledEngine:
         self.yields = False  # takes no new requests: somebody has waited long for its memory
         self.warming = False  # wanted by a request that went elsewhere, and so not at the cost of others
         self.at_start = False
+        self.retired = False  # another has taken its place: it is not loaded again
         self.failure = ""
         self.crashes = 0  # loads in a row that did not succeed
         self.not_before = 0.0

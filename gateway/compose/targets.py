@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from adapters.llama_cpp.download import hash_file
@@ -29,6 +29,17 @@ from gateway.domain.ports import Provider
 from gateway.settings import LlamaCppSettings, OpenAISettings, Settings, TargetSettings
 
 
+@dataclass(frozen=True, slots=True)
+class LocalModel:
+    """An engine of a local target, with the LoRA adapters in it (name of the file, SHA-256), and which version of a
+    registered model it is (``name@number``, empty for none) with the file's SHA-256."""
+
+    engine: PooledEngine
+    adapters: list[tuple[str, str]]
+    version: str
+    sha256: str
+
+
 class Backends:
     """Every provider, opened; closed by the stack. `engines` are the local engines by target id;
     `versions` says which version of a registered model (``name@number``) such an engine has, with its SHA-256, and
@@ -47,16 +58,29 @@ class Backends:
     async def open(self, settings: Settings, stack: AsyncExitStack) -> None:
         """Raises `ConfigurationError` naming the target at fault."""
         together = settings.local_models
-        pool = EnginePool(together.memory, together.patience, together.runtime_folder)
+        self.pool = EnginePool(together.memory, together.patience, together.runtime_folder)
         for target in settings.targets:
             if isinstance(target.backend, LlamaCppSettings):
-                provider: Provider = await self._local(settings, target, target.backend, pool)
+                engine = await self.local(settings, target, target.backend)
+                self.use(target.id, engine)
             else:
-                provider = await self._openai(settings, target, target.backend, stack)
-            self.providers[target.id] = provider
-            stack.push_async_callback(provider.aclose)
-        stack.push_async_callback(pool.aclose)
-        await pool.start()  # large models load while the gateway already serves; /readyz tells
+                self.providers[target.id] = await self._openai(settings, target, target.backend, stack)
+            stack.push_async_callback(self._close, target.id)
+        stack.push_async_callback(self.pool.aclose)
+        await self.pool.start()  # large models load while the gateway already serves; /readyz tells
+
+    def use(self, target: str, local: LocalModel) -> Provider | None:
+        """From now on requests for this target go to that engine. Gives the provider that had them, if any."""
+        before = self.providers.get(target)
+        self.providers[target] = LlamaCppProvider(local.engine.supervisor, local.engine)
+        self.engines[target] = local.engine
+        self.adapters[target] = local.adapters
+        if local.version:
+            self.versions[target] = (local.version, local.sha256)
+        return before
+
+    async def _close(self, target: str) -> None:
+        await self.providers[target].aclose()
 
     def served_for(self, target: str) -> float:
         """Seconds for which a target can have worked on a request at most: since its model was loaded."""
@@ -70,9 +94,9 @@ class Backends:
             for file, sha256 in adapters:
                 event("adapter in use", detail=f"sha256:{sha256}", target=target, model=file)
 
-    async def _local(
-        self, settings: Settings, target: TargetSettings, backend: LlamaCppSettings, pool: EnginePool
-    ) -> Provider:
+    async def local(self, settings: Settings, target: TargetSettings, backend: LlamaCppSettings) -> LocalModel:
+        """The engine of a local target as its settings, files and the registry are at this moment; in the pool, and not
+        loaded. Raises `ConfigurationError`."""
         try:
             located = await asyncio.to_thread(locate, backend, settings.model_registry)
             path = await asyncio.to_thread(resolve, located.file, settings.model_cache)
@@ -82,16 +106,11 @@ class Backends:
                 return needs(path, target.context_tokens, backend.kv_type, backend.lora, settings.model_cache)
 
             needed = await asyncio.to_thread(check)
-            self.adapters[target.id] = [
-                (lora.path.name, await asyncio.to_thread(hash_file, lora.path)) for lora in needed.loras
-            ]
-            engine = pool.add(engine_config(target, backend, path, located.version), needed.memory, check)
+            adapters = [(lora.path.name, await asyncio.to_thread(hash_file, lora.path)) for lora in needed.loras]
+            engine = self.pool.add(engine_config(target, backend, path, located.version), needed.memory, check)
         except ConfigurationError as error:
             raise ConfigurationError(f"{settings.file}: the target {target.id!r}: {error}") from error
-        if located.version:
-            self.versions[target.id] = (located.version, located.file.sha256 or "")
-        self.engines[target.id] = engine
-        return LlamaCppProvider(engine.supervisor, engine)
+        return LocalModel(engine, adapters, located.version, located.file.sha256 or "")
 
     async def _openai(
         self, settings: Settings, target: TargetSettings, backend: OpenAISettings, stack: AsyncExitStack

@@ -9,11 +9,14 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from types import TracebackType
+from weakref import WeakKeyDictionary
 
 import anyio
 
+from adapters.llama_cpp.pooled import PooledEngine
 from gateway.compose.policies import PolicyJournal
 from gateway.compose.targets import Backends
+from gateway.compose.versions import ModelVersions
 from gateway.domain.decision import Gate, PolicyId
 from gateway.domain.errors import ConfigurationError
 from gateway.domain.finding import Found
@@ -58,7 +61,8 @@ class Upkeep:
         self._servers = backends.servers
         self._journal = PolicyJournal(recorder.event)
         self._probe_problem = ""
-        self._counted = dict.fromkeys(backends.engines, (0, 0, 0))
+        self._counted: WeakKeyDictionary[PooledEngine, tuple[int, int, int]] = WeakKeyDictionary()
+        self.versions = ModelVersions(settings, backends, recorder.event)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Upkeep:
@@ -69,6 +73,7 @@ class Upkeep:
             (self._keep_probing, "self-probe"),
             (self._watch_engines, "engine figures"),
             (self._watch_loop, "event loop lag"),
+            (self.versions.watch, "model versions"),
         ]
         works += [(partial(self._watch_servers, target), f"servers of {target}") for target in self._servers]
         self._tasks = [asyncio.create_task(self._lasting(work, name), name=name) for work, name in works]
@@ -164,13 +169,13 @@ class Upkeep:
 
     async def _watch_engines(self) -> None:
         while True:
-            for target, engine in self._engines.items():
+            for target, engine in [*self._engines.items()]:
                 stats = await engine.stats() if engine.loaded else {}
                 self._metrics.engine(target, up=not engine.problem, loaded=engine.loaded, figures=stats)
                 counts = (engine.restarts, engine.loads, engine.unloads)
-                since = [now - before for now, before in zip(counts, self._counted[target], strict=True)]
+                since = [now - before for now, before in zip(counts, self._counted.get(engine, (0, 0, 0)), strict=True)]
                 self._metrics.engine_events(target, *since, load_seconds=engine.load_seconds)
-                self._counted[target] = counts
+                self._counted[engine] = counts
             await anyio.sleep(_ENGINES_EVERY)
 
     async def _watch_servers(self, target: str) -> None:
