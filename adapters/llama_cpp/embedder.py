@@ -1,13 +1,11 @@
 """Who is embedded when: the texts of all requests are read together, a bounded number in each step.
 
-One thread embeds; another one prepares requests (tokens). A step takes one text of each tenant in turn, so that a
+Requests come in through `intake`, which prepares them (tokens). A step takes one text of each tenant in turn, so that a
 request with a thousand texts holds up nobody's single one. The server needs of it what `engine.Service` says.
 """
 
 from __future__ import annotations
 
-import queue
-import threading
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, TypeAlias
@@ -16,18 +14,12 @@ import numpy as np
 import orjson
 
 from adapters.llama_cpp.embedding_request import EmbeddingRequest, parse
-from adapters.llama_cpp.failures import (
-    BadRequest,
-    bad_request_payload,
-    fault_payload,
-    late_payload,
-    overloaded_payload,
-    report,
-)
+from adapters.llama_cpp.failures import BadRequest, fault_payload, late_payload, report
 from adapters.llama_cpp.frames import MAX_FRAME_BYTES, Kind
+from adapters.llama_cpp.intake import Intake
 from adapters.llama_cpp.speeds import Figures, Speeds
 from adapters.llama_cpp.vectors import packed, shortened
-from adapters.llama_cpp.waiting import FairQueue, displaced
+from adapters.llama_cpp.waiting import FairQueue
 from adapters.llama_cpp.work import Emit, Job, Terms
 
 if TYPE_CHECKING:  # not at run time: only the process that loads a model may load the native library
@@ -76,28 +68,17 @@ class Work:
         return orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-class Embedder:
+class Embedder(Intake[EmbeddingRequest, Work]):
     """Takes at most `limit` waiting requests besides `model.parallel`. `least_dimensions` is the fewest numbers to
     which an embedding of this model may be shortened, 0 where it may not."""
 
     def __init__(self, model: EmbeddingModel, name: str, limit: int, *, least_dimensions: int = 0) -> None:
-        self._model, self._name, self._limit, self._least = model, name, limit, least_dimensions
+        super().__init__(model, limit)
+        self._model, self._name, self._least = model, name, least_dimensions
         self._speeds = Speeds()
-        self._changed = threading.Condition()
-        self._jobs: set[EmbeddingJob] = set()  # accepted, neither answered nor cancelled
-        self._prepared: list[Work] = []
-        self._closing = False
-        self._stepping: set[EmbeddingJob] = set()  # in the step that is being embedded
-        self._to_prepare: queue.SimpleQueue[EmbeddingJob | None] = queue.SimpleQueue()
-        self._preparing_since: float | None = None
-        self._served = self._refused = self._backlog = 0
+        self._backlog = 0
         self._queue: FairQueue[Work] = FairQueue()  # belongs to the thread that embeds
-        self._threads = [
-            threading.Thread(target=self._prepare, name="prepare", daemon=True),
-            threading.Thread(target=self._run, name="embed", daemon=True),
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._begin("embed", self._run)
 
     # ---- for the server, on any thread
 
@@ -107,45 +88,15 @@ class Embedder:
             raise BadRequest("This model makes embeddings; it does not chat.", "model", "invalid_request")
         return Job(parse(body), emit, terms.tenant, terms.first_token)
 
-    def submit(self, job: EmbeddingJob) -> bool:
-        """Queue the job; False when the queue is full, and nobody is to give way in it (see `waiting.displaced`)."""
-        other = None
-        with self._changed:
-            if self._closing or len(self._jobs) >= self._limit + self._model.parallel:
-                self._refused += 1
-                other = None if self._closing else displaced([one for one in self._jobs if not one.started], job)
-                if other is None:
-                    return False
-                other.cancelled = True
-            self._jobs.add(job)
-        self._to_prepare.put(job)
-        if other is not None:
-            self._end(other, Kind.ERROR, overloaded_payload(self.retry_after()))
-        return True
-
-    def cancel(self, job: EmbeddingJob) -> None:
-        """Nothing more is wanted of the job: none of its texts is in the next step."""
-        with self._changed:
-            job.cancelled = True
-            self._jobs.discard(job)
-            if self._stepping and all(one.cancelled for one in self._stepping):
-                self._model.interrupt()  # nobody waits for this step
-            self._changed.notify()
-
     def retry_after(self) -> float:
         """Seconds until a place in the queue is likely to be free."""
         return self._speeds.retry_after(self._model.parallel)
 
     def figures(self, prompt_tokens: int | None = None) -> Figures:
         """Live figures, with the predicted time to the embedding of a text of that length."""
-        speeds, now = self._speeds, time.monotonic()
+        speeds = self._speeds
         predicted = None if prompt_tokens is None else self._predicted(prompt_tokens)
-        with self._changed:
-            running = sum(job.started for job in self._jobs)
-            waiting = len(self._jobs) - running
-            stalled = now - self._model.progress_at if self._stepping else 0.0
-            if self._preparing_since is not None:
-                stalled = max(stalled, now - self._preparing_since)
+        waiting, running, stalled = self._standing()
         return Figures(
             waiting=waiting,
             running=running,
@@ -170,45 +121,11 @@ class Embedder:
             first_token_p95_seconds=None if predicted is None else speeds.bound(predicted),
         )
 
-    def close(self, timeout: float = 3.0) -> None:
-        """Stop everything and give the model's memory back. The jobs hear nothing."""
-        with self._changed:
-            self._closing = True
-            self._model.interrupt()
-            self._changed.notify()
-        self._to_prepare.put(None)
-        for thread in self._threads:
-            thread.join(timeout)
-        if not any(thread.is_alive() for thread in self._threads):
-            self._model.close()
+    def _work(self, job: EmbeddingJob) -> Work:
+        return Work(job, self._model, self._least)
 
     def _predicted(self, tokens: int) -> float:
         return self._speeds.first_token(tokens, self._backlog, 0.0)
-
-    # ---- the thread that prepares
-
-    def _prepare(self) -> None:
-        while (job := self._to_prepare.get()) is not None:
-            if job.cancelled:
-                continue
-            self._preparing_since = time.monotonic()
-            try:
-                work = Work(job, self._model, self._least)
-            except BadRequest as error:
-                self._end(job, Kind.ERROR, bad_request_payload(error))
-            except Exception as error:  # the border of the thread: without it one odd request would end all service
-                report(error)
-                self._end(job, Kind.ERROR, fault_payload())
-            else:
-                with self._changed:
-                    self._prepared.append(work)
-                    self._changed.notify()
-            self._preparing_since = None
-
-    def _end(self, job: EmbeddingJob, kind: Kind, payload: bytes) -> None:
-        with self._changed:
-            self._jobs.discard(job)
-        job.emit(kind, payload)
 
     # ---- the thread that embeds
 
@@ -235,7 +152,7 @@ class Embedder:
         latest = self._speeds.bound(work.predicted)
         if job.first_token is not None and latest > job.first_token:
             self._refused += 1
-            self._end(job, Kind.ERROR, late_payload(latest, self.retry_after()))
+            self._end(job, late_payload(latest, self.retry_after()))
             return
         self._speeds.admitted(work.size, 0)
         self._backlog += work.size
@@ -286,7 +203,7 @@ class Embedder:
                 if work in self._queue:
                     self._queue.remove(work)
                 if work.done < len(work.texts):  # else it has its answer
-                    self._end(work.job, Kind.ERROR, fault_payload())
+                    self._end(work.job, fault_payload())
             return
         self._speeds.stepped(time.monotonic() - started, native, sum(len(w.texts[place]) for w, place in chosen), 0)
 
@@ -301,7 +218,7 @@ class Embedder:
         seconds = time.monotonic() - work.job.born
         self._speeds.began(work.predicted, seconds)
         self._speeds.finished(seconds)
-        self._end(work.job, Kind.WHOLE, answer)
+        self._end(work.job, answer, Kind.WHOLE)
 
 
 def _dimensions(wanted: int | None, full: int, least: int) -> int:

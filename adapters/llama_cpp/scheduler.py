@@ -1,34 +1,25 @@
 """Who decodes when: continuous batching. One thread decodes, each step for all running answers at once.
 
 A step reads one token of each answer that is being made and, beside them, a bounded part of the prompts that are not
-read yet, so that a long prompt slows the others down but never stops them. Another thread prepares requests (template,
-tokens, grammar). The server needs of it what `engine.Service` says.
+read yet, so that a long prompt slows the others down but never stops them. Requests come in through `intake`, which
+prepares them (template, tokens, grammar). The server needs of it what `engine.Service` says.
 """
 
 from __future__ import annotations
 
-import queue
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from adapters.llama_cpp.chat import ChatRequest, parse
-from adapters.llama_cpp.failures import (
-    BadRequest,
-    EngineFault,
-    bad_request_payload,
-    fault_payload,
-    late_payload,
-    overloaded_payload,
-    report,
-)
+from adapters.llama_cpp.failures import BadRequest, EngineFault, fault_payload, late_payload, report
 from adapters.llama_cpp.frames import Kind
+from adapters.llama_cpp.intake import Intake
 from adapters.llama_cpp.places import Places, common
 from adapters.llama_cpp.speeds import Figures, Speeds
 from adapters.llama_cpp.steps import Stepper
-from adapters.llama_cpp.waiting import FairQueue, displaced
+from adapters.llama_cpp.waiting import FairQueue
 from adapters.llama_cpp.work import Emit, Job, Sequence, Terms, Work
 
 if TYPE_CHECKING:  # not at run time: only the process that loads a model may load the native library
@@ -38,22 +29,15 @@ _GROWTH = 64  # tokens of cache that each answer should find free when another o
 _WORTH_WAITING = 64  # tokens of a prompt that somebody else is just reading
 
 
-class Scheduler:
+class Scheduler(Intake[ChatRequest, Work]):
     """Takes at most `limit` waiting requests besides those for which there are places."""
 
     def __init__(self, model: LoadedModel, name: str, limit: int, *, share_prefixes: bool = False) -> None:
-        self._model, self._name, self._limit = model, name, limit
+        super().__init__(model, limit)
+        self._model, self._name = model, name
         self._places = Places(model, model.places, rewinds=model.rewinds, shared=share_prefixes)
         self._speeds = Speeds()
-        self._changed = threading.Condition()
-        self._jobs: set[Job[ChatRequest]] = set()  # accepted, neither answered nor cancelled
-        self._prepared: list[Work] = []
-        self._closing = False
-        self._stepping: set[Job[ChatRequest]] = set()  # in the step that is being decoded
-        self._to_prepare: queue.SimpleQueue[Job[ChatRequest] | None] = queue.SimpleQueue()
-        self._preparing_since: float | None = None
-        self._busy_since = 0.0  # since then there has been a job at any moment
-        self._served = self._refused = self._preempted = 0
+        self._preempted = 0
         # What follows belongs to the decode thread.
         self._waiting: FairQueue[Work] = FairQueue()
         self._ready: list[Sequence] = []  # further choices, and answers that had to make room: before all others
@@ -62,12 +46,7 @@ class Scheduler:
         self._admissions = 0
         self._backlog = 0
         self._stepper = Stepper(model, self._places)
-        self._threads = [
-            threading.Thread(target=self._prepare, name="prepare", daemon=True),
-            threading.Thread(target=self._run, name="decode", daemon=True),
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._begin("decode", self._run)
 
     # ---- for the server, on any thread
 
@@ -78,33 +57,6 @@ class Scheduler:
         request = parse(body)
         return Job(request, emit, terms.tenant, terms.first_token, request.background)
 
-    def submit(self, job: Job[ChatRequest]) -> bool:
-        """Queue the job; False when the queue is full, and nobody is to give way in it (see `waiting.displaced`)."""
-        other = None
-        with self._changed:
-            if self._closing or len(self._jobs) >= self._limit + self._model.parallel:
-                self._refused += 1
-                other = None if self._closing else displaced([one for one in self._jobs if not one.started], job)
-                if other is None:
-                    return False
-                other.cancelled = True
-            if not self._jobs:
-                self._busy_since = time.monotonic()
-            self._jobs.add(job)
-        self._to_prepare.put(job)
-        if other is not None:
-            self._end(other, overloaded_payload(self.retry_after()))
-        return True
-
-    def cancel(self, job: Job[ChatRequest]) -> None:
-        """Nothing more is wanted of the job: its place is free before the next token."""
-        with self._changed:
-            job.cancelled = True
-            self._jobs.discard(job)
-            if self._stepping and all(one.cancelled for one in self._stepping):
-                self._model.interrupt()  # nobody waits for this step
-            self._changed.notify()
-
     def retry_after(self) -> float:
         """Seconds until a place in the queue is likely to be free."""
         oldest = max((time.monotonic() - one.work.began for one in list(self._active)), default=0.0)
@@ -112,13 +64,8 @@ class Scheduler:
 
     def figures(self, prompt_tokens: int | None = None) -> Figures:
         """Live figures, with the predicted time to first token of a prompt of that length."""
-        speeds, parallel, now = self._speeds, self._model.parallel, time.monotonic()
-        with self._changed:
-            running = sum(job.started for job in self._jobs)
-            waiting = len(self._jobs) - running
-            stalled = now - max(self._model.progress_at, self._busy_since) if self._jobs or self._stepping else 0.0
-            if self._preparing_since is not None:
-                stalled = max(stalled, now - self._preparing_since)
+        speeds, parallel = self._speeds, self._model.parallel
+        waiting, running, stalled = self._standing()
         place = self._place_seconds(waiting)
         predicted = None if prompt_tokens is None else speeds.first_token(prompt_tokens, self._backlog, place)
         return Figures(
@@ -145,47 +92,15 @@ class Scheduler:
             first_token_p95_seconds=None if predicted is None else speeds.bound(predicted),
         )
 
-    def close(self, timeout: float = 3.0) -> None:
-        """Stop everything and give the model's memory back. The jobs hear nothing."""
-        with self._changed:
-            self._closing = True
-            self._model.interrupt()
-            self._changed.notify()
-        self._to_prepare.put(None)
-        for thread in self._threads:
-            thread.join(timeout)
-        if not any(thread.is_alive() for thread in self._threads):
-            for work in {*self._prepared, *self._waiting, *(one.work for one in (*self._active, *self._ready))}:
-                work.close()
-            self._model.close()
+    def _forget(self) -> None:
+        for work in {*self._prepared, *self._waiting, *(one.work for one in (*self._active, *self._ready))}:
+            work.close()
+
+    def _work(self, job: Job[ChatRequest]) -> Work:
+        return Work(job, self._model, self._name)
 
     def _place_seconds(self, waiting: int) -> float:
         return self._speeds.place(self._model.parallel - len(self._active), waiting, self._model.parallel)
-
-    # ---- the thread that prepares
-
-    def _prepare(self) -> None:
-        while (job := self._to_prepare.get()) is not None:
-            if job.cancelled:
-                continue
-            self._preparing_since = time.monotonic()
-            try:
-                work = Work(job, self._model, self._name)
-            except BadRequest as error:
-                self._end(job, bad_request_payload(error))
-            except Exception as error:  # the border of the thread: without it one odd request would end all service
-                report(error)
-                self._end(job, fault_payload())
-            else:
-                with self._changed:
-                    self._prepared.append(work)
-                    self._changed.notify()
-            self._preparing_since = None
-
-    def _end(self, job: Job[ChatRequest], payload: bytes) -> None:
-        with self._changed:
-            self._jobs.discard(job)
-        job.emit(Kind.ERROR, payload)
 
     # ---- the thread that decodes
 
