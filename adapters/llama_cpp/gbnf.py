@@ -60,7 +60,15 @@ _Names: TypeAlias = "dict[str, _Names]"  # a tree of characters; with _END where
 
 def literal(value: object) -> str:
     """A literal that matches the JSON text of `value`."""
-    text = json.dumps(value, ensure_ascii=False, separators=(", ", ": "))
+    return quoted(json_text(value))
+
+
+def json_text(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(", ", ": "))
+
+
+def quoted(text: str) -> str:
+    """A literal that matches `text`."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r")
     return f'"{escaped}"'
 

@@ -28,6 +28,7 @@ from adapters.llama_cpp.decoding import Outcome, Part
 from adapters.llama_cpp.failures import BadRequest, EngineFault, LoadFailed
 from adapters.llama_cpp.loading import FLASH_ATTENTION, Interrupt, complaints, load_weights, new_context
 from adapters.llama_cpp.lora import Lora
+from adapters.llama_cpp.sampler import Sampler
 
 _NO_ROOM, _ABORTED = 1, 2  # llama_decode
 _MOST_PLACES = 256  # llama.cpp's LLAMA_MAX_SEQ
@@ -59,22 +60,6 @@ class ModelConfig:
 def _ggml_type(name: str) -> int:
     known = _UNNAMED_TYPES.get(name)
     return int(getattr(native, f"GGML_TYPE_{name.upper()}")) if known is None else known
-
-
-class Sampler:
-    """A chain of samplers for one answer. Must be closed; closing twice is fine."""
-
-    def __init__(self, chain: Any, *, slow: bool) -> None:
-        self._chain = chain
-        self._sample = native.llama_sampler_sample if slow else cheap.sample
-
-    def sample(self, context: Any, row: int) -> int:
-        return int(self._sample(self._chain, context, row))
-
-    def close(self) -> None:
-        if self._chain is not None:
-            native.llama_sampler_free(self._chain)
-            self._chain = None
 
 
 class LoadedModel:
@@ -186,12 +171,21 @@ class LoadedModel:
 
     def sampler(self, sampling: Sampling, grammar: str | None, choice: int) -> Sampler:
         """A sampler for the `choice`-th answer to one request. Raises `BadRequest`."""
-        parts = [self._bias(sampling)] if sampling.logit_bias else []
+        rules = None
+        if grammar is not None:
+            rules = native.llama_sampler_init_grammar(self._vocab, grammar.encode(), b"root")
+            if not rules:
+                reason = "The schema gives a grammar that llama.cpp refuses."
+                raise BadRequest(reason, "response_format", "invalid_schema")
+        try:
+            parts = [self._bias(sampling)] if sampling.logit_bias else []
+        except BadRequest:
+            if rules is not None:
+                native.llama_sampler_free(rules)
+            raise
         penalties = (sampling.repeat_penalty, sampling.frequency_penalty, sampling.presence_penalty)
         if penalties != (1.0, 0.0, 0.0):
             parts.append(native.llama_sampler_init_penalties(self.vocabulary, self.context_tokens, *penalties))
-        if grammar is not None:
-            parts.append(native.llama_sampler_init_grammar(self._vocab, grammar.encode(), b"root"))
         if sampling.temperature == 0:
             parts.append(native.llama_sampler_init_greedy())
         else:
@@ -203,14 +197,7 @@ class LoadedModel:
                 native.llama_sampler_init_temp(sampling.temperature),
                 native.llama_sampler_init_dist(seed % native.LLAMA_DEFAULT_SEED),  # that value itself means "any"
             ]
-        chain = native.llama_sampler_chain_init(native.llama_sampler_chain_default_params())
-        sampler = Sampler(chain, slow=grammar is not None)
-        for part in filter(None, parts):  # a null pointer in the chain would end the process
-            native.llama_sampler_chain_add(chain, part)
-        if not all(parts):
-            sampler.close()
-            raise BadRequest("The schema gives a grammar that llama.cpp refuses.", "response_format", "invalid_schema")
-        return sampler
+        return Sampler(parts, rules)
 
     def _bias(self, sampling: Sampling) -> Any:
         entries = (native.llama_logit_bias * len(sampling.logit_bias))()

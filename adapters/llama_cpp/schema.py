@@ -16,13 +16,12 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
 
-from adapters.llama_cpp.gbnf import FORMATS, PRIMITIVES, literal, other_names
+from adapters.llama_cpp.gbnf import FORMATS, json_text, literal, other_names
+from adapters.llama_cpp.rules import Rules
 from adapters.llama_cpp.schema_join import MAX_DEPTH, Impossible, both, constraints, error, flat, impossible
 from adapters.llama_cpp.schema_values import admits
 
-MAX_RULES = 4000
 MAX_REPEAT = 2000  # llama.cpp's own limit
-MAX_GRAMMAR_BYTES = 256 * 1024
 
 _UNSUPPORTED = ("not", "if", "then", "else", "patternProperties", "dependentSchemas", "dependentRequired",
                 "propertyNames", "contains", "unevaluatedItems", "$dynamicRef", "$recursiveRef")  # fmt: skip
@@ -45,13 +44,14 @@ def any_object_grammar() -> str:
 def calls_grammar(tools: list[tuple[str, Any, str]]) -> str:
     """The grammar of one call of any of `tools` (name, schema, where): ``{"name": ..., "arguments": {...}}``."""
     compiler = _Compiler({})
-    alternatives = []
+    calls: dict[str, str] = {}
     for name, schema, where in tools:
         compiler.root = schema
         arguments = compiler.arguments(schema, where)
-        pair = f'{literal("name")} ws ":" ws {literal(name)} ws "," ws {literal("arguments")} ws ":" ws {arguments}'
-        alternatives.append(f'"{{" ws {pair} ws "}}"')
-    return compiler.text(" | ".join(alternatives), "tools")
+        text = json_text(name)
+        calls[text] = f"{calls[text]} | {arguments}" if text in calls else arguments
+    rest = {text: f'ws "," ws {literal("arguments")} ws ":" ws ({shapes}) ws "}}"' for text, shapes in calls.items()}
+    return compiler.text(f'"{{" ws {literal("name")} ws ":" ws {compiler.one_of(rest, "tools")}', "tools")
 
 
 def arguments_grammar(schema: Any, where: str) -> str:
@@ -66,21 +66,11 @@ def to_grammar(schema: Any, where: str) -> str:
     return compiler.text(compiler.visit(schema, where, 0), where)
 
 
-class _Compiler:
+class _Compiler(Rules):
     def __init__(self, root: Any) -> None:
+        super().__init__()
         self.root = root
-        self._rules: dict[str, str] = {}
         self._refs: dict[tuple[int, str], str] = {}
-
-    def text(self, root_rule: str, where: str) -> str:
-        grammar = "\n".join(
-            [f"root ::= {root_rule}"]
-            + [f"{name} ::= {rule}" for name, rule in self._rules.items()]
-            + [f"{name} ::= {rule}" for name, rule in PRIMITIVES.items()]
-        )
-        if len(grammar) > MAX_GRAMMAR_BYTES:
-            raise error(where, "is too large")
-        return grammar
 
     def arguments(self, schema: Any, where: str) -> str:
         if schema is True or schema == {}:
@@ -124,7 +114,7 @@ class _Compiler:
         if isinstance(kind, list):
             if not kind:
                 raise error(f"{where}.type", "must not be empty")
-            return self._rule(" | ".join(self.visit({**schema, "type": one}, where, depth + 1) for one in kind), where)
+            return self.either([self.visit({**schema, "type": one}, where, depth + 1) for one in kind], where)
         if not isinstance(kind, str) or kind not in _TYPES:
             raise error(f"{where}.type", "is not a type of JSON")
         visitors: dict[str, Callable[[dict[str, Any], str, int], str]] = {
@@ -152,11 +142,15 @@ class _Compiler:
         if extra is not False and is_open and room != "0":
             value = self.visit(extra, f"{where}.additionalProperties", depth + 1)
             key = other_names(members) if members else "name"
-            more = self._rule(f'{key} ws ":" ws {value} ws', where)
+            more = self.rule(f'{key} ws ":" ws {value} ws', where)
+        run, widest = 1, 1  # names that may come next; readings that are open at most
+        if more:
+            widest = self.readings(value)
         # Two chains over the members in their order: `rest` when one has been written (so a comma is due), `first` when
         # none has. Their rules are shared, so the grammar grows with the number of members, not with its square.
-        rest = self._rule(f'("," ws {more}){{0,{room}}}', where) if more else '""'
-        first = self._rule(f'("" | {more} ("," ws {more}){{0,{room and int(room) - 1}}})', where) if more else '""'
+        rest = self.rule(f'("," ws {more}){{0,{room}}}', where) if more else '""'
+        begin = ""
+        first = self.rule(f'("" | {more} ("," ws {more}){{0,{room and int(room) - 1}}})', where) if more else '""'
         for name, member in reversed(members.items()):
             try:
                 value = self.visit(member, f"{where}.properties.{name}", depth + 1)
@@ -164,13 +158,18 @@ class _Compiler:
                 if name in required:
                     raise
                 continue
-            pair = self._rule(f'{literal(name)} ws ":" ws {value} ws', where)
+            pair = self.rule(f'{literal(name)} ws ":" ws {value} ws', where)
+            run = 1 if name in required else run + 1
+            widest = max(widest, run, self.readings(value))
+            begin = ""
+            if name in required:  # and what tells this object from others, as a rule: a constant
+                begin = json_text(name) + (value if value.startswith('"') else "")
             if name in required:
-                first, rest = f"{pair} {rest}", self._rule(f'"," ws {pair} {rest}', where)
+                first, rest = f"{pair} {rest}", self.rule(f'"," ws {pair} {rest}', where)
             else:
-                first = self._rule(f"{pair} {rest} | {first}", where)
-                rest = self._rule(f'("," ws {pair})? {rest}', where)
-        return self._rule(f'"{{" ws {first} "}}"', where)
+                first = self.rule(f"{pair} {rest} | {first}", where)
+                rest = self.rule(f'("," ws {pair})? {rest}', where)
+        return self.opening("{" + begin, widest, f'"{{" ws {first} "}}"', where)
 
     def _array(self, schema: dict[str, Any], where: str, depth: int) -> str:
         least, most = self._bounds(schema, "minItems", "maxItems", where)
@@ -182,16 +181,18 @@ class _Compiler:
         if item is False or (fixed and least <= len(fixed)):
             if least > len(fixed):
                 raise impossible(f"{where}.minItems", "is more than there may be")
-            return self._rule(f'"[" ws {items} ws "]"', where)
+            return self.opening("[", max(map(self.readings, shapes), default=1), f'"[" ws {items} ws "]"', where)
         following = self.visit(item, f"{where}.items", depth + 1)
+        widest = max(map(self.readings, [*shapes, following]))
+        # A rule of its own: llama.cpp multiplies the repetitions with the length of what is repeated, up to a limit.
+        more = self.rule(f'"," ws {following} ws', where)
         if fixed:
-            more = f'("," ws {following} ws){{{least - len(fixed)}}}'
-            return self._rule(f'"[" ws {items} ws {more} "]"', where)
+            return self.opening("[", widest, f'"[" ws {items} ws {more}{{{least - len(fixed)}}} "]"', where)
         if most == 0:
             return '"[" ws "]"'
         end = "" if most is None else str(most - 1)
-        some = f'{following} ws ("," ws {following} ws){{{max(least - 1, 0)},{end}}}'
-        return self._rule(f'"[" ws {some if least else f"({some})?"} "]"', where)
+        some = f"{following} ws {more}{{{max(least - 1, 0)},{end}}}"
+        return self.opening("[", widest, f'"[" ws {some if least else f"({some})?"} "]"', where)
 
     def _string(self, schema: dict[str, Any], where: str, _depth: int) -> str:
         least, most = self._bounds(schema, "minLength", "maxLength", where)
@@ -200,10 +201,10 @@ class _Compiler:
             rule, shortest, longest = form
             if least > shortest or (most is not None and most < longest):
                 raise error(f"{where}.format", "does not go with these lengths")
-            return self._rule(rule, where)
+            return self.rule(rule, where)
         if "minLength" not in schema and "maxLength" not in schema:
             return "string"
-        return self._rule(f'"\\"" char{{{least},{"" if most is None else most}}} "\\""', where)
+        return self.rule(f'"\\"" char{{{least},{"" if most is None else most}}} "\\""', where)
 
     def _bounds(self, schema: dict[str, Any], low: str, high: str, where: str) -> tuple[int, int | None]:
         least, most = schema.get(low, 0), schema.get(high)
@@ -223,7 +224,7 @@ class _Compiler:
         fitting = [value for value in values if admits(schema, value, where)]
         if not fitting:
             raise impossible(f"{where}.{'enum' if 'enum' in schema else 'const'}", "has no value that fits the rest")
-        return self._rule(" | ".join(map(literal, fitting)), where)
+        return self.constant(fitting, where)
 
     def _union(self, schema: dict[str, Any], keyword: str, where: str, depth: int) -> str:
         """The alternatives, each together with what stands beside them. One that is impossible is none."""
@@ -242,7 +243,7 @@ class _Compiler:
                 problem = found
         if not shapes:
             raise problem or impossible(where, "allows no value")
-        return self._rule(" | ".join(shapes), where)
+        return self.either(shapes, where)
 
     def _target(self, part: Any, where: str) -> Any:
         """What a reference leads to; anything else itself."""
@@ -256,12 +257,11 @@ class _Compiler:
         key = (id(self.root), str(ref))
         if key not in self._refs:
             # The name is known before the rule is made, so a schema may refer to itself.
-            name = self._refs[key] = self._name(where)
-            self._rules[name] = ""
+            name = self._refs[key] = self.reserved(where)
             shape = self.visit(self._find(ref, where), f"{where}.{ref}", depth + 1)
             if shape == name:
                 raise error(where, "refers only to itself")
-            self._rules[name] = shape
+            self.write(name, shape)
         return self._refs[key]
 
     def _find(self, ref: Any, where: str) -> Any:
@@ -277,13 +277,3 @@ class _Compiler:
             else:
                 raise error(f"{where}.$ref", "points to nothing")
         return found
-
-    def _name(self, where: str) -> str:
-        if len(self._rules) >= MAX_RULES:
-            raise error(where, f"needs more than {MAX_RULES} grammar rules")
-        return f"r{len(self._rules)}"
-
-    def _rule(self, text: str, where: str) -> str:
-        name = self._name(where)
-        self._rules[name] = text
-        return name

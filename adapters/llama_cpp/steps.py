@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from adapters.llama_cpp.decoding import Outcome, Part
 from adapters.llama_cpp.places import Places
 from adapters.llama_cpp.portions import portions
+from adapters.llama_cpp.turns import Turns
 from adapters.llama_cpp.work import Sequence
 
 if TYPE_CHECKING:  # not at run time: only the process that loads a model may load the native library
@@ -20,13 +21,16 @@ class Stepper:
 
     def __init__(self, model: LoadedModel, places: Places) -> None:
         self._model, self._places = model, places
+        self._turns = Turns()
         self.native = 0.0
         self.read = self.making = 0
 
     def step(self, active: list[Sequence]) -> list[tuple[Sequence, int]] | None:
         """Read the next tokens of `active`. Gives the sequences that can be sampled now, with their rows; nobody after
         an interrupt; None when the cache is full, and nothing has changed. Raises `EngineFault`."""
-        making = [(one, 1) for one in active if one.unread == 1][: self._model.batch_size]
+        waiting = [one for one in active if one.unread == 1]
+        their_turn = self._turns.choose(waiting, self.native, alone=len(waiting) == len(active))
+        making = [(one, 1) for one in their_turn][: self._model.batch_size]
         budget = min(self._model.batch_tokens, self._model.batch_size - len(making))
         reading = portions([one for one in active if one.unread > 1], budget)
         chosen = making + reading

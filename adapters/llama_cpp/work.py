@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 from adapters.llama_cpp.answer import Choice, Usage, Writer
 from adapters.llama_cpp.chat import ChatRequest, ToolMode
+from adapters.llama_cpp.failures import EngineFault
 from adapters.llama_cpp.frames import Kind
 from adapters.llama_cpp.places import Place
 from adapters.llama_cpp.schema import any_object_grammar, arguments_grammar, calls_grammar, to_grammar
 
 if TYPE_CHECKING:  # not at run time: only the process that loads a model may load the native library
-    from adapters.llama_cpp.model import LoadedModel, Sampler
+    from adapters.llama_cpp.model import LoadedModel
+    from adapters.llama_cpp.sampler import Sampler
+
+_LONGEST = 5.0  # seconds that a grammar may take for one token: the next one might take a hundred times as long
 
 
 Request = TypeVar("Request")
@@ -61,6 +65,7 @@ class Sequence:
         self.shared = self.common = 0
         self.behind: Sequence | None = None
         self.made = 0
+        self.turn = 0  # see `turns.Turns`
 
     @property
     def unread(self) -> int:
@@ -104,7 +109,10 @@ class Work:
         self.open = []
 
     def sampled(self, sequence: Sequence, model: LoadedModel, row: int, token: int) -> bool:
-        """One more token of an answer. True when the answer is complete."""
+        """One more token of an answer. True when the answer is complete. Raises `EngineFault` where its grammar has
+        grown too costly to go on."""
+        if sequence.sampler.seconds > _LONGEST:
+            raise EngineFault("the grammar of an answer takes too long")
         request, choice = self.job.request, sequence.choice
         sequence.made += 1
         self.usage.completion += 1

@@ -13,12 +13,21 @@ from typing import Any
 import llama_cpp as native
 import pytest
 
+from adapters.llama_cpp import cheap
 from adapters.llama_cpp.chat import Sampling
 from adapters.llama_cpp.decoding import Part
 from adapters.llama_cpp.failures import BadRequest
 from adapters.llama_cpp.gbnf import FORMATS, PRIMITIVES, other_names
 from adapters.llama_cpp.model import LoadedModel, ModelConfig
-from adapters.llama_cpp.schema import MAX_DEPTH, any_object_grammar, arguments_grammar, calls_grammar, to_grammar
+from adapters.llama_cpp.rules import MAX_OPEN
+from adapters.llama_cpp.schema import (
+    MAX_DEPTH,
+    MAX_REPEAT,
+    any_object_grammar,
+    arguments_grammar,
+    calls_grammar,
+    to_grammar,
+)
 from support.tiny_gguf import END_OF_TURN
 
 
@@ -192,7 +201,7 @@ def test_one_of_several_tools_must_be_called(model: LoadedModel) -> None:
 
 def test_arguments_are_an_object(model: LoadedModel) -> None:
     """A function without parameters gets ``{}``; a schema that is not of an object is refused."""
-    assert generate(model, arguments_grammar({}, "p"), 1) == "{}"
+    assert json.loads(generate(model, arguments_grammar({}, "p"), 1)) == {}
     with pytest.raises(BadRequest, match="invalid_schema"):
         arguments_grammar({"type": "string"}, "tools[0].function.parameters")
 
@@ -256,3 +265,96 @@ def test_a_schema_cannot_exhaust_the_engine(model: LoadedModel) -> None:
     mutual = {"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}}
     with pytest.raises(BadRequest):
         model.sampler(Sampling(), to_grammar(mutual, "s"), 0)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["a", "ab", "abc", "b", "", "ab"],
+        [1, 12, 123, -1, 1.5, None, True, "1"],
+        ['a"b', "a\\b", "a\nb", "aä", "a\\"],
+        [[1, 2], [1, 3], {"k": 1}, {"k": 2}],
+    ],
+)
+def test_each_value_of_an_enumeration_can_be_said_and_no_other(model: LoadedModel, values: list[Any]) -> None:
+    """Values that begin alike share the rule of their beginning, and come apart where they differ."""
+    for schema in ({"enum": values}, {"anyOf": [{"const": value} for value in values]}):
+        grammar = to_grammar(schema, "s")
+        for value in values:
+            assert fits(model, grammar, json.dumps(value, ensure_ascii=False))
+        for wrong in ('"abcd"', '"c"', "2", '"a', "[1, 4]"):
+            assert not fits(model, grammar, wrong)
+
+
+def fits(model: LoadedModel, grammar: str, text: str) -> bool:
+    """May the answer be just this text?"""
+    tokens = [*model._tokenize(text.encode(), controls=False), END_OF_TURN]
+    sampler = model.sampler(Sampling(temperature=0), grammar, 0)
+    try:
+        for token in tokens:
+            model.cut(0, 0)
+            _, (row,) = model.decode([Part(0, 0, [10], sampled=True)])
+            pointer = cheap.logits(model._context, row)
+            pointer[token] = 1000.0  # the model now wants nothing but this token
+            if model.take(sampler, row) != token:
+                return False
+        return True
+    finally:
+        sampler.close()
+
+
+def test_what_a_grammar_may_hold_open_does_not_grow_with_the_enumeration(model: LoadedModel) -> None:
+    """Two thousand names cost hardly more per token than twenty: no rule has more alternatives than there are next
+    characters."""
+    grammar = to_grammar({"enum": [f"customer-{number:05d}" for number in range(2000)]}, "s")
+    assert max(line.count(" | ") for line in grammar.splitlines() if re.match(r"r\d+ ::=", line)) < 10
+
+
+def optional(count: int) -> dict[str, Any]:
+    return {"properties": {f"p{number}": {"type": "null"} for number in range(count)}, "additionalProperties": False}
+
+
+def doubled(depth: int) -> dict[str, Any]:
+    """Each level can be read in two ways until it ends: 2 ** depth ways at its heart."""
+    inner = doubled(depth - 1) if depth else {"type": "boolean"}
+    return {"anyOf": [{"type": "array", "items": inner}, {"type": "array", "items": inner, "minItems": 2}]}
+
+
+def tagged(tag: str) -> dict[str, Any]:
+    return {"properties": {"kind": {"const": tag}, **optional(40)["properties"]}, "required": ["kind"]}
+
+
+@pytest.mark.parametrize("schema", [optional(MAX_OPEN + 1), doubled(20), {"anyOf": [{"type": "null"}] * 300},
+                                    {"anyOf": [optional(40)] * 10}])  # fmt: skip
+def test_too_many_readings_at_once_are_refused_with_the_limit(schema: Any) -> None:
+    """What would take llama.cpp seconds for a token, or for ever, is an error that names the limit and the place."""
+    with pytest.raises(BadRequest) as caught:
+        to_grammar({"type": "array", "items": schema}, "s")
+    assert str(MAX_OPEN) in caught.value.message
+    assert str(caught.value.param).startswith("s.items")
+
+
+def test_a_schema_that_is_only_long_is_no_problem(model: LoadedModel) -> None:
+    """Objects that a constant tells apart, a thousand required members, many repetitions: few readings are open."""
+    long = {f"member{number}": {"type": "string", "maxLength": 200} for number in range(1000)}
+    schemas: list[Any] = [
+        {"anyOf": [tagged(f"kind {number}") for number in range(30)]},
+        {"properties": long, "required": list(long)},
+        {"type": "array", "items": {"type": "integer"}, "maxItems": MAX_REPEAT},
+        {"type": "array", "items": doubled(3), "minItems": MAX_REPEAT, "maxItems": MAX_REPEAT},
+        {"type": "string", "maxLength": MAX_REPEAT},
+        {"enum": [f"value {number * 7919}" for number in range(8000)]},
+        {"$ref": "#/$defs/node", "$defs": {"node": {"properties": {"next": {"$ref": "#/$defs/node"}}}}},
+    ]
+    for schema in schemas:
+        model.sampler(Sampling(), to_grammar(schema, "s"), 0).close()
+
+
+def test_a_hundred_tools_are_told_apart_by_their_name(model: LoadedModel) -> None:
+    """Also where two have the same name, or one's name begins as another's."""
+    flag = {"properties": {"x": {"const": 1}}, "required": ["x"]}
+    tools = [(f"tool{number}", flag, f"tools[{number}]") for number in range(100)] + [("tool1", {}, "tools[100]")]
+    grammar = calls_grammar(tools)
+    assert fits(model, grammar, '{"name":"tool10","arguments":{"x":1}}')
+    assert fits(model, grammar, '{"name": "tool1", "arguments": {}}')
+    assert not fits(model, grammar, '{"name":"tool10","arguments":{}}')
