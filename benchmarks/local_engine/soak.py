@@ -19,7 +19,7 @@ from pathlib import Path
 
 import httpx
 
-from benchmarks.local_engine.traffic import TENANTS, Traffic
+from benchmarks.local_engine.traffic import CLOUD_KINDS, KINDS, TENANTS, Traffic
 from benchmarks.overhead.processes import Child, free_port
 from gateway.identity.keys import KeyTable
 
@@ -43,16 +43,7 @@ storage: {{folder: {folder}/state}}
 policy: {policy}
 inspection: {{cache_bytes: 1500000}}
 targets:
-  - id: house
-    adapter: llama_cpp
-    zone: local
-    region: on-premises
-    model: demo
-    file: {model}
-    price: {{input: 0.10 USD, output: 0.40 USD}}
-    context_tokens: 2048
-    max_output_tokens: 64
-  - id: cloud
+{house}  - id: cloud
     adapter: openai
     zone: cloud
     region: EU
@@ -62,18 +53,29 @@ targets:
     context_tokens: 200000
     max_output_tokens: 100
 models:
-  local: {{targets: [house]}}
+  local: {{targets: [{local}]}}
   cloud: {{targets: [cloud]}}
-  auto: {{targets: [house, cloud]}}
+  auto: {{targets: [{auto}]}}
+"""
+_HOUSE = """\
+  - id: house
+    adapter: llama_cpp
+    zone: local
+    region: on-premises
+    model: demo
+    file: {model}
+    price: {{input: 0.10 USD, output: 0.40 USD}}
+    context_tokens: 2048
+    max_output_tokens: 64
 """
 
 
 @dataclass(frozen=True)
 class Plan:
     """So many requests, or as many as the minutes allow, by so many clients at a time; samples are taken `every` so
-    many seconds."""
+    many seconds. Without a model the scripted cloud answers what that would have answered, and much faster."""
 
-    model: Path = DEMO_MODEL
+    model: Path | None = DEMO_MODEL
     requests: int = DAY
     minutes: float = 1e9
     clients: int = 12
@@ -214,7 +216,13 @@ async def soak(folder: Path, plan: Plan) -> Result:
     port, cloud_port = free_port(), free_port()
     (folder / "bailiwick.yaml").write_text(
         _SETTINGS.format(
-            port=port, cloud=cloud_port, folder=folder, model=plan.model, policy=ROOT / "policies" / "default.yaml"
+            port=port,
+            cloud=cloud_port,
+            folder=folder,
+            policy=ROOT / "policies" / "default.yaml",
+            house=_HOUSE.format(model=plan.model) if plan.model else "",
+            local="house" if plan.model else "cloud",
+            auto="house, cloud" if plan.model else "cloud",
         )
     )
     serve = [sys.executable, "-m", "gateway", "--config", str(folder / "bailiwick.yaml"), "serve"]
@@ -246,7 +254,7 @@ async def _watch(pid: int, port: int, cloud_port: int, keys: list[str], plan: Pl
     limits = httpx.Limits(max_connections=plan.clients + 1)
     base = f"http://127.0.0.1:{port}"
     async with httpx.AsyncClient(base_url=base, timeout=60, trust_env=False, limits=limits) as client:
-        traffic = Traffic(client, keys, seed=5)
+        traffic = Traffic(client, keys, seed=5, kinds=KINDS if plan.model else CLOUD_KINDS)
         samples: dict[str, list[Sample]] = defaultdict(list)
         begun = 0
 
@@ -283,9 +291,11 @@ def main() -> int:
     parser.add_argument("--requests", type=int, default=DAY)
     parser.add_argument("--minutes", type=float, default=1e9, help="stop after so many, whatever is done by then")
     parser.add_argument("--clients", type=int, default=12, help="requests in flight")
+    parser.add_argument("--cloud", action="store_true", help="no local model: the scripted cloud answers everything")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bw-soak-") as folder:
-        plan = Plan(requests=options.requests, minutes=options.minutes, clients=options.clients)
+        model = None if options.cloud else DEMO_MODEL
+        plan = Plan(model, requests=options.requests, minutes=options.minutes, clients=options.clients)
         result = asyncio.run(soak(Path(folder), plan))
     print("\n".join(report(result)))
     return 0 if not result.surprises and all(verdict(one) == "flat" for one in result.samples.values()) else 1
