@@ -13,11 +13,11 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from gateway.domain.errors import ConfigurationError
-from gateway.sql import BatchWriter, Writer, WriterClosed, WriterFull, migrate, open_engine, reading
+from gateway.sql import BatchWriter, Writer, WriterClosed, WriterFull, insert_rows, migrate, open_engine, reading
 from support.postgres import database_url, postgres_server  # noqa: F401 (a fixture)
 
 
@@ -160,6 +160,28 @@ def test_an_unknown_branch(tmp_path: Path) -> None:
     """A branch that no package has is an error and not an empty migration."""
     with pytest.raises(ConfigurationError, match="nothing"):
         migrate(open_engine(f"sqlite:///{tmp_path}/a.db", durable=False), "nothing")
+
+
+def test_many_rows_go_in_by_few_kinds_of_statements(engine: Engine) -> None:
+    """However many rows come at once, they are there in order, and the driver has a dozen statements to keep: with one
+    for each number of rows, its memory would grow for as long as rarer numbers come."""
+    said: list[str] = []
+
+    @event.listens_for(engine, "connect")
+    def listen(connection: object, _: object) -> None:
+        if isinstance(connection, sqlite3.Connection):
+            connection.set_trace_callback(said.append)
+
+    engine.dispose()  # so that the next connection is a new one
+    total = 0
+    for count in (0, *range(1, 101), 256, 512):
+        with engine.begin() as connection:
+            rows = [(total + row, count) for row in range(count)]
+            insert_rows(connection, "things", ("n", "batch"), rows)
+        total += count
+    assert stored(engine) == list(range(total))
+    kinds = {text.count("(") - 1 for text in said if text.startswith("INSERT")}
+    assert kinds == ({*range(1, 9), 16, 32, 64} if engine.dialect.name == "sqlite" else set())
 
 
 @pytest.mark.anyio

@@ -58,31 +58,34 @@ class ModelServers:
             raise ProviderError(Code.EGRESS_REFUSED, "The request was not cleared for this target.", retryable=False)
         left = list(self._servers)
         problem: ProviderError | None = None
-        while (server := self._choose(left) or self._last_resort(left)) is not None:
-            expected = server.first_token(len(call.body) // CHARACTERS_PER_TOKEN)
-            if expected is not None and call.first_token is not None and server.latest(expected) > call.first_token:
-                raise problem or _late(server, call, expected)
-            left.remove(server)
-            began = server.began()
-            complete = first = False
-            try:
-                async with aclosing(server.calls.stream(call)) as events:
-                    async for event in events:
-                        if not first:
-                            server.answered(began, expected, whole=isinstance(event, Whole))
-                            first = True
-                        yield event
-                complete = True
-                return
-            except ProviderError as error:
-                server.failed(error)
-                if first or not _elsewhere(error):
-                    raise
-                problem = error
-                problem.retry_after = problem.retry_after or max(self._config.poll, 1.0)
-            finally:
-                server.ended(began, complete=complete)
-        raise problem or self._nobody()
+        try:
+            while (server := self._choose(left) or self._last_resort(left)) is not None:
+                expected = server.first_token(len(call.body) // CHARACTERS_PER_TOKEN)
+                if expected is not None and call.first_token is not None and server.latest(expected) > call.first_token:
+                    raise problem or _late(server, call, expected)
+                left.remove(server)
+                began = server.began()
+                complete = first = False
+                try:
+                    async with aclosing(server.calls.stream(call)) as events:
+                        async for event in events:
+                            if not first:
+                                server.answered(began, expected, whole=isinstance(event, Whole))
+                                first = True
+                            yield event
+                    complete = True
+                    return
+                except ProviderError as error:
+                    server.failed(error)
+                    if first or not _elsewhere(error):
+                        raise
+                    problem = error
+                    problem.retry_after = problem.retry_after or max(self._config.poll, 1.0)
+                finally:
+                    server.ended(began, complete=complete)
+            raise problem or self._nobody()
+        finally:
+            problem = None  # an error holds this frame: named here, it would keep the call until the collector comes
 
     async def ready(self) -> bool:
         """Is there a server that is not known to be down?"""

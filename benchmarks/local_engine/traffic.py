@@ -33,18 +33,23 @@ KINDS: Mapping[str, int] = {
 }  # fmt: skip
 """How many in a hundred are of a kind."""
 
+CLOUD_KINDS = {kind: share for kind, share in KINDS.items() if kind not in ("too long", "private", "bad request")}
+"""Those that end in the same way where a scripted cloud takes the place of the local model."""
+
 _EXPECTED = {"too long": {400}, "bad request": {400}, "unknown model": {404}, "wrong key": {401}}
 
 
 class Traffic:
     """Sends one request after the other through `client`, as one of the tenants of these keys. `outcomes` counts by
-    kind and by what came of it; `surprises` are those that should not have been, with their error code."""
+    kind and by what came of it; `surprises` are those that should not have been, with their error code. `kinds` has
+    the share of each kind."""
 
-    def __init__(self, client: httpx.AsyncClient, keys: list[str], seed: int) -> None:
+    def __init__(self, client: httpx.AsyncClient, keys: list[str], seed: int, kinds: Mapping[str, int] = KINDS) -> None:
         self.outcomes: Counter[tuple[str, str]] = Counter()
         self.surprises: Counter[tuple[str, str]] = Counter()
         self._client = client
         self._keys = keys
+        self._kinds = kinds
         self._random = random.Random(seed)
         self._turns: dict[str, list[dict[str, str]]] = {}
 
@@ -54,7 +59,7 @@ class Traffic:
 
     async def one(self) -> None:
         """One request to its end. A full queue is an answer, too; the client comes back later."""
-        kind = self._random.choices(list(KINDS), weights=list(KINDS.values()))[0]
+        kind = self._random.choices(list(self._kinds), weights=list(self._kinds.values()))[0]
         tenant = self._random.randrange(len(self._keys))
         key = "bk_wrong" if kind == "wrong key" else self._keys[tenant]
         headers = {"authorization": f"Bearer {key}"}

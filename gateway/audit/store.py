@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from functools import cache
 
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
@@ -16,7 +15,7 @@ from gateway.audit.chain import Head, link
 from gateway.audit.codec import decode, encode
 from gateway.domain.errors import Code, ConfigurationError, GatewayError
 from gateway.domain.record import AuditRecord
-from gateway.sql import BatchWriter, WriterClosed, WriterFull, execute_plain, migrate, open_engine, reason
+from gateway.sql import BatchWriter, WriterClosed, WriterFull, insert_rows, migrate, open_engine, reason
 
 log = logging.getLogger(__name__)
 
@@ -138,23 +137,14 @@ def _extend(connection: Connection, pending: Sequence[_Pending]) -> Sequence[Non
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _CHAIN_LOCK})
     head = table.head_in(connection)
-    values: list[object] = []
+    rows: list[tuple[object, ...]] = []
     for record, body in pending:
         following = Head(head.seq + 1, link(head.hash, body))
-        values += (following.seq, record.decision, record.kind.value, record.at, record.tenant, record.app)
-        values += (head.hash, following.hash, body)
+        described = (record.decision, record.kind.value, record.at, record.tenant, record.app)
+        rows.append((following.seq, *described, head.hash, following.hash, body))
         head = following
-    execute_plain(connection, _insert(connection.dialect.name, len(pending)), values)
+    insert_rows(connection, table.RECORDS.name, tuple(table.RECORDS.c.keys()), rows)
     return [None] * len(pending)
-
-
-@cache
-def _insert(dialect: str, rows: int) -> str:
-    """One statement for all rows. The driver lets go of the interpreter lock at each statement, and getting it back
-    from a busy event loop can take 5 ms, so that a statement for each row would make every record wait."""
-    row = "(" + ", ".join(["?" if dialect == "sqlite" else "%s"] * len(table.RECORDS.c)) + ")"
-    columns = ", ".join(table.RECORDS.c.keys())
-    return f"INSERT INTO {table.RECORDS.name} ({columns}) VALUES {', '.join([row] * rows)}"  # noqa: S608 (names)
 
 
 def _unavailable(error: Exception) -> GatewayError:

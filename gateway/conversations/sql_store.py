@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from operator import itemgetter
 from typing import Final, TypeAlias
 
@@ -148,21 +148,24 @@ def _apply(connection: Connection, operations: Sequence[Operation], *, keep: int
     if wanted:
         now = max(join.now for join in joins)
         rows = [
-            {"key": key, "level": int(standing.level), "unread": int(standing.unread), "lapses": now + keep}
+            {"key": key, "level": int(standing.level), "unread": int(standing.unread), "lapses": now + keep, "now": now}
             for key, standing in sorted(wanted.items(), key=itemgetter(0))
         ]
-        connection.execute(_upsert(connection, now), rows)
+        connection.execute(_upsert(connection.dialect.name), rows)
     return [
         connection.execute(_PURGE, {"now": operation.now}).rowcount if isinstance(operation, Purge) else 0
         for operation in operations
     ]
 
 
-def _upsert(connection: Connection, now: int) -> sa.Insert:
-    """The stricter of the new row and what is there, in one statement; what has lapsed does not count."""
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+@cache  # each one made is a knot of objects that only the collector could free
+def _upsert(dialect: str) -> sa.Insert:
+    """The stricter of the new row and what is there, in one statement; what has lapsed `now` does not count."""
+    insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
     statement = insert(_table)
     new = statement.excluded
+
+    now = sa.bindparam("now", type_=sa.BigInteger)
 
     def stricter(column: str) -> sa.ColumnElement[int]:
         there = _table.c[column]

@@ -99,34 +99,38 @@ class Dispatcher:
         redacted: Redacted | None = None
         problem: GatewayError | None = None
         spent: BudgetSpent | None = None
-        for number, candidate in enumerate(plan.candidates, start=1):
-            # The last one is not told to hurry: a late answer is better than none.
-            within = decision.first_token if number < len(plan.candidates) else None
-            cloud = candidate.target.zone is Zone.CLOUD
-            if spent is not None and not cloud:
-                raise spent
-            if cloud and decision.redact and redacted is None:
-                redacted = self._redact(exchange, inspection, decision)
-            for attempt_here in range(1 + self._retry.per_target):
-                try:
-                    return await self._attempt(exchange, decision, candidate, redacted if cloud else None, within)
-                except BudgetSpent as refusal:
-                    spent = refusal
-                    problem = problem or refusal
-                    break
-                except CostCapExceeded as refusal:
-                    problem = problem or refusal
-                    break
-                except ProviderError as failed:
-                    problem = failed
-                    if not failed.retryable:
-                        raise
-                    wait = self._wait(failed, attempt_here)
-                    if wait is None:
+        try:
+            for number, candidate in enumerate(plan.candidates, start=1):
+                # The last one is not told to hurry: a late answer is better than none.
+                within = decision.first_token if number < len(plan.candidates) else None
+                cloud = candidate.target.zone is Zone.CLOUD
+                if spent is not None and not cloud:
+                    raise spent
+                if cloud and decision.redact and redacted is None:
+                    redacted = self._redact(exchange, inspection, decision)
+                for attempt_here in range(1 + self._retry.per_target):
+                    try:
+                        return await self._attempt(exchange, decision, candidate, redacted if cloud else None, within)
+                    except BudgetSpent as refusal:
+                        spent = refusal
+                        problem = problem or refusal
                         break
-                    await asyncio.sleep(wait)
-        assert problem is not None  # a plan without candidates does not get here
-        raise problem
+                    except CostCapExceeded as refusal:
+                        problem = problem or refusal
+                        break
+                    except ProviderError as failed:
+                        problem = failed
+                        if not failed.retryable:
+                            raise
+                        wait = self._wait(failed, attempt_here)
+                        if wait is None:
+                            break
+                        await asyncio.sleep(wait)
+            assert problem is not None  # a plan without candidates does not get here
+            raise problem
+        finally:
+            # An error holds this frame, so that a name for it here would keep the request until the collector comes.
+            problem = spent = None
 
     def _redact(self, exchange: Exchange, inspection: Inspection, decision: Decision) -> Redacted:
         assert exchange.request is not None

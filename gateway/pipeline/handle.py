@@ -101,12 +101,15 @@ class Pipeline:
             self._steps.replier.refused(exchange, None)
             raise
         except Exception as defect:  # the border: a defect of ours is recorded, answered, and tells nothing outside
-            log_event(_log, logging.ERROR, "a request failed by a defect", decision=exchange.id, error=defect)
-            failure = GatewayError(Code.INTERNAL, "The gateway failed on this request.", detail=where(defect))
-            self._steps.replier.refused(exchange, failure)
-            raise failure from None
+            raise self._failed(exchange, defect) from None
         finally:
             self._steps.notices.tell(exchange)  # of the last word, however it ended
+
+    def _failed(self, exchange: Exchange, defect: Exception) -> GatewayError:
+        log_event(_log, logging.ERROR, "a request failed by a defect", decision=exchange.id, error=defect)
+        failure = GatewayError(Code.INTERNAL, "The gateway failed on this request.", detail=where(defect))
+        self._steps.replier.refused(exchange, failure)
+        return failure
 
     async def preview(self, exchange: Exchange) -> tuple[Inspection, Decision, Plan]:
         """What would happen, without sending, reserving or recording anything. For `explain` and the self-probe."""

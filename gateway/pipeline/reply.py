@@ -56,6 +56,7 @@ class Replier:
         finally:
             # First what needs no await: closing can be cancelled, and the outcome of what was sent must follow.
             self._finish(exchange, opened.attempt, outcome, problem)
+            problem = None  # an error holds this frame: named here, it would keep the request until the collector comes
             await opened.events.aclose()
         return WholeAnswer(body, decision_headers(exchange))
 

@@ -6,6 +6,7 @@ transaction and one fsync, and the event loop never waits for a disk.
 
 from gateway.sql.engine import execute_plain, open_engine, reading, reason
 from gateway.sql.migrate import migrate
+from gateway.sql.rows import insert_rows
 from gateway.sql.writer import BatchWriter, Writer, WriterClosed, WriterFull
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "WriterClosed",
     "WriterFull",
     "execute_plain",
+    "insert_rows",
     "migrate",
     "open_engine",
     "reading",

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from functools import cache
 from pathlib import Path
 from time import monotonic, time_ns
 from typing import Any, Final
@@ -14,7 +13,7 @@ import orjson
 import sqlalchemy as sa
 
 from gateway.domain.errors import ConfigurationError
-from gateway.sql import execute_plain, migrate, open_engine, reading
+from gateway.sql import insert_rows, migrate, open_engine, reading
 from gateway.telemetry.span import SpanKind, SpanRecord, TraceRecord
 
 KEEP_FOR: Final = timedelta(days=7)
@@ -31,6 +30,7 @@ _traces = sa.table(
     sa.column("span_count", sa.Integer),
     sa.column("spans", sa.LargeBinary),
 )
+_COLUMNS: Final = ("trace", "decision", "started", "span_count", "spans")
 
 
 class SpanStore:
@@ -58,11 +58,11 @@ class SpanStore:
         return cls(url)
 
     def write(self, traces: Sequence[TraceRecord]) -> None:
-        values: list[object] = []
-        for trace in traces:
-            values += (trace.trace_id, trace.decision, trace.spans[0].start, len(trace.spans), _packed(trace))
+        rows = [
+            (trace.trace_id, trace.decision, trace.spans[0].start, len(trace.spans), _packed(trace)) for trace in traces
+        ]
         with self._engine.begin() as connection:
-            execute_plain(connection, _insert(self._engine.dialect.name, len(traces)), values)
+            insert_rows(connection, _traces.name, _COLUMNS, rows)
         if monotonic() >= self._prune_at:
             self.prune()
 
@@ -98,13 +98,6 @@ class SpanStore:
     def _read(self, query: sa.Select[Any]) -> list[TraceRecord]:
         with reading(self._engine) as connection:
             return [_unpacked(row) for row in connection.execute(query)]
-
-
-@cache
-def _insert(dialect: str, rows: int) -> str:
-    row = "(" + ", ".join(["?" if dialect == "sqlite" else "%s"] * 5) + ")"
-    columns = "trace, decision, started, span_count, spans"
-    return f"INSERT INTO traces ({columns}) VALUES {', '.join([row] * rows)}"  # noqa: S608 (names only)
 
 
 def _packed(trace: TraceRecord) -> bytes:

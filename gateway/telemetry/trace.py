@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from time import perf_counter_ns, time_ns
 from types import MappingProxyType, TracebackType
 
@@ -13,7 +13,7 @@ from gateway.domain.entropy import random_bytes
 from gateway.domain.errors import GatewayError
 from gateway.domain.ports import Attributes
 from gateway.telemetry import names
-from gateway.telemetry.export import Exporter
+from gateway.telemetry.export import Exporter, FinishedTrace
 from gateway.telemetry.logs import log_event
 from gateway.telemetry.span import SpanKind, SpanRecord, TraceRecord
 from gateway.telemetry.values import REDACTED, Value, clean
@@ -60,7 +60,7 @@ class OtelTracer:
     async def aclose(self) -> None:
         await self._exporter.aclose()
 
-    def submit(self, trace: RequestTrace) -> None:
+    def submit(self, trace: FinishedTrace) -> None:
         self._exporter.submit(trace)
 
     def checked(self, attributes: Attributes) -> dict[str, Value]:
@@ -88,12 +88,10 @@ class RequestTrace:
     """The trace of one request; implements `gateway.domain.ports.Trace`. Not for use by several threads."""
 
     __slots__ = (
-        "_attributes",
         "_began",
         "_current",
         "_ended",
         "_epoch",
-        "_error",
         "_parent_id",
         "_root",
         "_steps",
@@ -114,8 +112,6 @@ class RequestTrace:
         self.decision = decision
         self._steps: list[Step] = []
         self._current: Step | None = None
-        self._attributes: dict[str, Value] = {}
-        self._error = ""
         self._ended = 0
         self._epoch = time_ns()
         self._began = perf_counter_ns()
@@ -126,7 +122,7 @@ class RequestTrace:
         step = self._current
         while step is not None and step.stop:  # steps of concurrent attempts need not end in the order they began
             step = step.outer
-        return f"00-{self.id}-{self._span_id(step)}-01"
+        return f"00-{self.id}-{_span_id(self._root, step)}-01"
 
     def step(self, name: str) -> Step:
         """A child of the root; use as a context manager. An exception that leaves it marks it as failed."""
@@ -134,17 +130,32 @@ class RequestTrace:
             self._tracer.refuse("step", name)
             name = _UNKNOWN
         step = Step(self, name, len(self._steps) + 1)
-        self._steps.append(step)
+        if not self._ended:
+            self._steps.append(step)
         return step
 
     def end(self, attributes: Attributes, error: str = "") -> None:
         """End the root and hand the trace to the exporter. Steps still open end here. Later calls do nothing."""
         if self._ended:
             return
-        self._attributes = self._tracer.checked(attributes)
-        self._error = str(clean(error))
+        checked = self._tracer.checked(attributes)
         self._ended = perf_counter_ns()
-        self._tracer.submit(self)
+        # Steps know their trace. If it went on knowing them, only the collector could free them, and it comes so seldom
+        # that tens of megabytes of finished traces would wait for it.
+        steps, self._steps, self._current = self._steps, [], None
+        self._tracer.submit(_Finished(self, steps, checked, str(clean(error))))
+
+
+class _Finished:
+    """A trace that has ended, with its steps; implements `gateway.telemetry.export.FinishedTrace`."""
+
+    __slots__ = ("_attributes", "_error", "_steps", "_trace")
+
+    def __init__(self, trace: RequestTrace, steps: Sequence[Step], attributes: Mapping[str, Value], error: str) -> None:
+        self._trace = trace
+        self._steps = steps
+        self._attributes = attributes
+        self._error = error
 
     @property
     def span_count(self) -> int:
@@ -152,17 +163,18 @@ class RequestTrace:
 
     def record(self) -> TraceRecord:
         """The finished trace as a value; made on the exporter's thread."""
-        shift = self._epoch - self._began
-        root_id = self._span_id(None)
-        attributes = {**self._attributes, names.DECISION: clean(self.decision)}
+        trace = self._trace
+        shift = trace._epoch - trace._began
+        root_id = _span_id(trace._root, None)
+        attributes = {**self._attributes, names.DECISION: clean(trace.decision)}
         spans = [
             SpanRecord(
                 _root_name(attributes),
                 root_id,
-                self._parent_id,
+                trace._parent_id,
                 SpanKind.SERVER,
-                self._epoch,
-                self._ended + shift,
+                trace._epoch,
+                trace._ended + shift,
                 attributes,
                 self._error,
             )
@@ -172,20 +184,16 @@ class RequestTrace:
                 spans.append(
                     SpanRecord(
                         step.name,
-                        self._span_id(step),
+                        _span_id(trace._root, step),
                         root_id,
                         SpanKind.CLIENT if step.name == names.DISPATCH else SpanKind.INTERNAL,
                         step.start + shift,
-                        (step.stop or self._ended) + shift,
+                        (step.stop or trace._ended) + shift,
                         step.attributes,
                         step.error,
                     )
                 )
-        return TraceRecord(self.id, str(clean(self.decision)), tuple(spans))
-
-    def _span_id(self, step: Step | None) -> str:
-        number = (self._root + _STRIDE * step.index) & _MASK if step else self._root
-        return f"{number or 1:016x}"  # all zeros is not a valid id
+        return TraceRecord(trace.id, str(clean(trace.decision)), tuple(spans))
 
 
 class Step:
@@ -205,9 +213,10 @@ class Step:
 
     def __enter__(self) -> Step:
         trace = self._trace
-        self.outer = trace._current
-        trace._current = self
-        self.start = perf_counter_ns()
+        if not trace._ended:
+            self.outer = trace._current
+            trace._current = self
+            self.start = perf_counter_ns()
         return self
 
     def __exit__(
@@ -231,6 +240,11 @@ class Step:
         """Mark as failed with an error code (never an exception's text)."""
         if not self._trace._ended:
             self.error = str(clean(code))
+
+
+def _span_id(root: int, step: Step | None) -> str:
+    number = (root + _STRIDE * step.index) & _MASK if step else root
+    return f"{number or 1:016x}"  # all zeros is not a valid id
 
 
 def _root_name(attributes: Mapping[str, Value]) -> str:

@@ -12,8 +12,9 @@ from gateway.domain.errors import Code, GatewayError
 from gateway.telemetry import names
 from gateway.telemetry.export import Exporter, FinishedTrace
 from gateway.telemetry.span import SpanKind, TraceRecord
-from gateway.telemetry.trace import OtelTracer, RequestTrace, parent_of
+from gateway.telemetry.trace import OtelTracer, RequestTrace, Step, parent_of
 from gateway.telemetry.values import REDACTED
+from support.garbage import cyclic_garbage
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT_ID = "00f067aa0ba902b7"
@@ -221,6 +222,22 @@ def test_span_ids_of_a_trace_are_distinct_and_valid(tracer: OtelTracer, exporter
     ids = [span.span_id for span in exporter.only.spans]
     assert len(set(ids)) == 2001
     assert all(len(text) == 16 and int(text, 16) for text in ids)
+
+
+def test_a_trace_that_was_recorded_is_freed_without_the_collector(tracer: OtelTracer, exporter: Collecting) -> None:
+    """Every request makes one with ten steps or so, and the collector comes after a hundred thousand objects. What is
+    done with a trace after its end makes no difference."""
+    with cyclic_garbage() as found:
+        trace = tracer.start("d", None)
+        with trace.step(names.PARSE), trace.step(names.DISPATCH) as inner:
+            inner.set({names.STATUS: 200})
+            trace.end({names.STATUS: 200})
+            with trace.step(names.GUARD):
+                assert trace.traceparent
+        assert [span.name for span in exporter.only.spans][1:] == [names.PARSE, names.DISPATCH]
+        exporter.traces.clear()
+        del trace, inner
+    assert [one for one in found if isinstance(one, RequestTrace | Step)] == []
 
 
 def test_a_request_costs_microseconds(tracer: OtelTracer) -> None:

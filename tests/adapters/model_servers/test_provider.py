@@ -14,10 +14,11 @@ import pytest
 from adapters.model_servers.provider import KINDS, ModelServers, ModelServersConfig
 from adapters.model_servers.server import Room
 from adapters.openai_compatible import OpenAICompatibleConfig
-from gateway.domain.call import Chunk, End, Timeouts, Whole
-from gateway.domain.errors import Code
+from gateway.domain.call import Chunk, End, ProviderCall, Timeouts, Whole
+from gateway.domain.errors import Code, ProviderError
 from gateway.domain.standing import ServerState, Standing
 from gateway.settings import servers as settings
+from support.garbage import cyclic_garbage
 from support.model_servers import LOADING, FakeLlamaServer, FakeOllama, FakeServer, FakeVllm, VllmFigures, running
 from support.provider_calls import call, events, eventually, failure
 
@@ -182,6 +183,24 @@ async def test_a_server_that_disappears_after_its_health(stream: bool) -> None:
         assert ups(provider) == [False, True]
         assert await events(provider, call(stream=stream))
     assert well.calls == 2
+
+
+@pytest.mark.parametrize("answered", [True, False])
+async def test_a_call_that_was_tried_elsewhere_is_freed_at_once(answered: bool) -> None:
+    """Neither the error of the first server nor that of the last keeps the call and its body in memory until the
+    collector comes."""
+    gone, other = FakeVllm(), FakeVllm()
+    async with over(gone, other) as provider:
+        gone.close()
+        if not answered:
+            other.close()
+        other.figures = VllmFigures(running=1)
+        with cyclic_garbage() as found:
+            try:
+                assert await events(provider, call())
+            except ProviderError:
+                assert not answered
+    assert [one for one in found if isinstance(one, ProviderCall)] == []
 
 
 async def test_the_only_server_disappears() -> None:
