@@ -25,5 +25,5 @@ _COMMANDS = {
 def models() -> None:
     """Local models: fetch, add, verify, make smaller, point aliases to versions, roll back.
 
-    Every change is written to the audit log before it is made. A running gateway takes it up when it starts again.
+    Every change is written to the audit log before it is made. A running gateway takes it up within seconds.
     """

@@ -11,7 +11,7 @@ from gateway.cli.models.common import describe, shelf_of
 from gateway.domain.errors import ConfigurationError
 from gateway.settings import Settings
 
-_LATER = "A running gateway takes it up when it starts again."
+_LATER = "A running gateway takes it up within seconds."
 
 
 @click.command("alias")
