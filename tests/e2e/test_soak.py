@@ -17,7 +17,8 @@ pytestmark = pytest.mark.anyio
 async def test_every_kind_of_request_ends_as_it_should(model: Path | None, tmp_path: Path) -> None:
     """Some hundred requests of several tenants, streams that are cut off and errors among them: all are answered, and
     neither descriptors nor threads pile up; with the local model, and with the scripted cloud alone."""
-    result = await soak(tmp_path, Plan(model, requests=250, clients=6, every=1.0))
+    # The first half of the samples must have seen requests: the cloud's are done in two seconds.
+    result = await soak(tmp_path, Plan(model, requests=250, clients=6, every=1.0 if model else 0.1))
     assert result.surprises == {}, (tmp_path / "gateway.log").read_text()[-2000:]
     assert result.requests == sum(result.outcomes.values()) == 250
     assert {kind for kind in KINDS if any(name.startswith(kind) for name in result.outcomes)} >= {
