@@ -88,22 +88,21 @@ def _report(kind: Kind, payload: dict[str, object]) -> None:
     sys.stdout.buffer.flush()
 
 
+def _load_options(options: argparse.Namespace) -> dict[str, Any]:
+    """The members of a `loading.LoadConfig`."""
+    return {
+        "path": options.model, "context_tokens": options.context, "threads": options.threads,
+        "batch_tokens": options.batch, "gpu_layers": options.gpu_layers, "parallel": options.parallel,
+        "flash_attention": options.flash_attention,
+    }  # fmt: skip
+
+
 def _scheduler(options: argparse.Namespace) -> tuple[Scheduler, int]:
     """What answers, and its context in tokens."""
     # Here, so that a missing library is reported, not raised.
     from adapters.llama_cpp.model import LoadedModel, ModelConfig
 
-    config = ModelConfig(
-        path=options.model,
-        context_tokens=options.context,
-        threads=options.threads,
-        batch_tokens=options.batch,
-        gpu_layers=options.gpu_layers,
-        parallel=options.parallel,
-        flash_attention=options.flash_attention,
-        kv_type=options.kv_type,
-        loras=tuple(options.lora),
-    )
+    config = ModelConfig(**_load_options(options), kv_type=options.kv_type, loras=tuple(options.lora))
     model = LoadedModel(config)
     scheduler = Scheduler(model, options.name, options.queue, share_prefixes=bool(options.share_prefixes))
     return scheduler, model.context_tokens
@@ -113,17 +112,7 @@ def _embedder(options: argparse.Namespace) -> tuple[Embedder, int]:
     """What makes embeddings, and how many tokens a text may have."""
     from adapters.llama_cpp.embedding_model import EmbeddingConfig, EmbeddingModel
 
-    config = EmbeddingConfig(
-        path=options.model,
-        context_tokens=options.context,
-        threads=options.threads,
-        batch_tokens=options.batch,
-        gpu_layers=options.gpu_layers,
-        parallel=options.parallel,
-        flash_attention=options.flash_attention,
-        pooling=options.pooling,
-    )
-    model = EmbeddingModel(config)
+    model = EmbeddingModel(EmbeddingConfig(**_load_options(options), pooling=options.pooling))
     embedder = Embedder(model, options.name, options.queue, least_dimensions=options.least_dimensions)
     return embedder, model.context_tokens
 

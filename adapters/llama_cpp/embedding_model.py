@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import llama_cpp as native
@@ -18,7 +17,7 @@ import numpy as np
 from adapters.llama_cpp.batch import Batch
 from adapters.llama_cpp.decoding import Part
 from adapters.llama_cpp.failures import BadRequest, EngineFault, LoadFailed
-from adapters.llama_cpp.loading import FLASH_ATTENTION, Interrupt, load_weights, new_context
+from adapters.llama_cpp.loading import FLASH_ATTENTION, Interrupt, LoadConfig, load_weights, new_context
 from adapters.llama_cpp.vectors import Vectors, normalised
 
 _ABORTED = 2  # llama_decode
@@ -32,18 +31,11 @@ _POOLINGS = {
 
 
 @dataclass(frozen=True, slots=True)
-class EmbeddingConfig:
-    """How to load a model for embeddings. `context_tokens` bounds one text; 0, and whatever is above it, means what the
-    model was trained with. `parallel` texts with `batch_tokens` tokens are read together at most; one that is longer is
-    read alone. `pooling` is ``model`` (as the file says), ``mean``, ``cls`` or ``last``; `gpu_layers` -1 means all."""
+class EmbeddingConfig(LoadConfig):
+    """How to load a model for embeddings. `context_tokens` bounds one text, and is at most what the model was trained
+    with; a text longer than `batch_tokens` is read alone. `pooling` is ``model`` (as the file says), ``mean``, ``cls``
+    or ``last``."""
 
-    path: Path
-    context_tokens: int = 0
-    threads: int = 1
-    batch_tokens: int = 128
-    gpu_layers: int = 0
-    parallel: int = 16
-    flash_attention: str = "auto"
     pooling: str = "model"
 
 

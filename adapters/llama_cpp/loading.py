@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections import deque
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,21 @@ def _listen(level: int, text: bytes, _user_data: ctypes.c_void_p) -> None:
     """llama.cpp's log goes nowhere, except that its last errors explain a failed load."""
     if level == _LOG_LEVEL_ERROR:
         _complaints.append(text.decode("utf-8", "replace").strip())
+
+
+@dataclass(frozen=True, slots=True)
+class LoadConfig:
+    """What every use of a model is told. `context_tokens` 0 takes what the model was trained with. `parallel` texts are
+    worked on at a time, and `batch_tokens` read per step at most. `gpu_layers` -1 means all; `flash_attention` is
+    ``auto`` (wherever the device can), ``on`` or ``off``."""
+
+    path: Path
+    context_tokens: int = 0
+    threads: int = 1
+    batch_tokens: int = 128
+    gpu_layers: int = 0
+    parallel: int = 16
+    flash_attention: str = "auto"
 
 
 def complaints() -> str:

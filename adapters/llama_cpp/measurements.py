@@ -6,7 +6,6 @@ the truth; `Measurement.changed` says what differs.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from decimal import Decimal, InvalidOperation
@@ -20,6 +19,7 @@ from adapters.llama_cpp.cores import default_threads
 from adapters.llama_cpp.download import locked, private_folder
 from adapters.llama_cpp.supervisor import EngineConfig
 from gateway.domain.errors import ConfigurationError
+from gateway.domain.files import write_whole
 from gateway.domain.running_cost import TokenSpeeds
 
 _SCHEMA = 1
@@ -88,12 +88,7 @@ class Measurements:
             with locked(self.path.with_suffix(".lock")):
                 found = self._read() | {target: measurement}
                 document = {"schema": _SCHEMA, "targets": {name: asdict(each) for name, each in sorted(found.items())}}
-                temporary = self.path.with_suffix(".tmp")
-                with temporary.open("wb") as file:
-                    file.write(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
-                    file.flush()
-                    os.fsync(file.fileno())
-                temporary.replace(self.path)
+                write_whole(self.path, orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
         except OSError as error:
             raise ConfigurationError(f"{self.path} cannot be written: {error.strerror}") from error
 

@@ -12,7 +12,6 @@ import ctypes
 import random
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import llama_cpp as native
@@ -26,7 +25,7 @@ from adapters.llama_cpp.chat import ChatRequest, Sampling
 from adapters.llama_cpp.controls import Controls
 from adapters.llama_cpp.decoding import Outcome, Part
 from adapters.llama_cpp.failures import BadRequest, EngineFault, LoadFailed
-from adapters.llama_cpp.loading import FLASH_ATTENTION, Interrupt, complaints, load_weights, new_context
+from adapters.llama_cpp.loading import FLASH_ATTENTION, Interrupt, LoadConfig, complaints, load_weights, new_context
 from adapters.llama_cpp.lora import Lora
 from adapters.llama_cpp.sampler import Sampler
 
@@ -40,19 +39,10 @@ _FALLBACK_TEMPLATE = (
 
 
 @dataclass(frozen=True, slots=True)
-class ModelConfig:
-    """How to load a model. `context_tokens` 0 takes what the model was trained with; all answers share a cache of that
-    size. `parallel` answers are made at the same time, and `batch_tokens` of prompts read per step at most.
-    `flash_attention` is ``auto`` (wherever the device can), ``on`` or ``off``; `gpu_layers` -1 means all. `kv_type` is
-    the form of keys and values, as ggml names it in small letters; `loras` are used by all answers."""
+class ModelConfig(LoadConfig):
+    """How to load a model that answers. All answers share a cache of `context_tokens`. `kv_type` is the form of keys
+    and values, as ggml names it in small letters; `loras` are used by all answers."""
 
-    path: Path
-    context_tokens: int = 0
-    threads: int = 1
-    batch_tokens: int = 128
-    gpu_layers: int = 0
-    parallel: int = 16
-    flash_attention: str = "auto"
     kv_type: str = "f16"
     loras: tuple[Lora, ...] = ()
 

@@ -9,7 +9,6 @@ and a crash loses nothing.
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -20,6 +19,7 @@ import orjson
 
 from adapters.llama_cpp.download import locked, private_folder
 from gateway.domain.errors import ConfigurationError
+from gateway.domain.files import write_whole
 
 _SCHEMA = 1
 _NAME = re.compile(r"[a-z0-9][a-z0-9._\-]{0,47}", re.ASCII)
@@ -181,17 +181,7 @@ class Registry:
                 for name, model in sorted(models.items())
             },
         }
-        temporary = self.path.with_suffix(".tmp")
-        with temporary.open("wb") as file:
-            file.write(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self.path)
-        folder = os.open(self.folder, os.O_RDONLY)
-        try:
-            os.fsync(folder)  # the new name is durable too
-        finally:
-            os.close(folder)
+        write_whole(self.path, orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
 
 
 def _models(document: Any) -> Models:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -16,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.audit import AuditStore
+from gateway.cli.audit_events import append
 from gateway.cli.common import CliContext
 from gateway.domain.errors import ConfigurationError, GatewayError
 from gateway.domain.record import AuditRecord, Label, RecordKind
@@ -124,15 +123,7 @@ def _record(obj: CliContext, event: str, key: ApiKey) -> None:
         group=Label(key.group),
         role=Label(key.role),
     )
-
-    async def write() -> None:
-        store = AuditStore.open(obj.audit_url)
-        try:
-            await store.append(record)
-        finally:
-            await store.aclose()
-
-    asyncio.run(write())
+    append(obj.audit_url, [record])
 
 
 def _cells(key: ApiKey) -> tuple[str, ...]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
@@ -22,6 +21,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from gateway.documents import contents
 from gateway.domain.errors import ConfigurationError
+from gateway.domain.files import write_whole
 from gateway.policy.compile import CompiledPolicy, compile_policy
 from gateway.policy.hash import canonical, policy_hash
 from gateway.policy.load import load
@@ -123,14 +123,4 @@ def _expect(kind: Any, value: Any) -> Any:
 def _write(path: Path, data: bytes) -> None:
     """The whole file or none of it, on the disk when this returns."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.{os.getpid()}.part")
-    with draft.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    write_whole(path, data)

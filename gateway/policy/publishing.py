@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from gateway.domain.errors import ConfigurationError
+from gateway.domain.files import sync_folder
 
 
 def publish(files: Mapping[str, bytes], to: Path, hash: str, at: datetime) -> Path:
@@ -27,14 +28,14 @@ def publish(files: Mapping[str, bytes], to: Path, hash: str, at: datetime) -> Pa
     try:
         for name, data in files.items():
             _write(release / name, data)
-        _sync(release)
+        sync_folder(release)
         draft = link.with_name(f".{link.name}.{os.getpid()}.link")
         draft.unlink(missing_ok=True)
         draft.symlink_to(release.relative_to(link.parent), target_is_directory=True)
         if not link.is_symlink() and link.is_dir():
             link.rmdir()
         draft.replace(link)
-        _sync(link.parent)
+        sync_folder(link.parent)
     except OSError as problem:
         raise ConfigurationError(f"{to}: cannot be published to: {problem.strerror}") from problem
     return release
@@ -50,11 +51,3 @@ def _write(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

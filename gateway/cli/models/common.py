@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from rich.text import Text
 
 from adapters.llama_cpp.registry import Version
 from adapters.llama_cpp.shelf import Change, Shelf
-from gateway.audit import AuditStore
+from gateway.cli.audit_events import append
 from gateway.cli.common import CliContext
 from gateway.domain.errors import ConfigurationError, GatewayError
 from gateway.domain.record import AuditRecord, Label, RecordKind, label
@@ -82,16 +81,8 @@ def record_event(
         outcome=label(outcome),
         error=label(detail),
     )
-
-    async def write() -> None:
-        store = AuditStore.open(settings.storage.url("audit"))
-        try:
-            await store.append(record)
-        finally:
-            await store.aclose()
-
     try:
-        asyncio.run(write())
+        append(settings.storage.url("audit"), [record])
     except GatewayError as error:
         raise ConfigurationError(f"the audit log cannot be written, so nothing was changed: {error}") from error
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from gateway.audit import AuditStore
+from gateway.cli.audit_events import append
 from gateway.cli.common import CliContext
 from gateway.cli.policy.common import FILE, complaints, today
 from gateway.cli.policy.signing import PATH, has_settings, names_of, read_key, trusted, with_signature
@@ -180,16 +179,7 @@ def _record(ctx: click.Context, event: str, hashes: Mapping[str, str], signers: 
         for tenant, policy in sorted(hashes.items())
         for signer in signers
     ]
-
-    async def write() -> None:
-        store = AuditStore.open(common.audit_url)
-        try:
-            for record in records:
-                await store.append(record)
-        finally:
-            await store.aclose()
-
     try:
-        asyncio.run(write())
+        append(common.audit_url, records)
     except GatewayError as error:
         raise ConfigurationError(f"the audit log cannot be written, so nothing was published: {error}") from error

@@ -243,7 +243,7 @@ def test_a_change_that_cannot_be_written_is_taken_back_in_words(
     def full(_file: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("adapters.llama_cpp.registry.os.fsync", full)
+    monkeypatch.setattr("gateway.domain.files.os.fsync", full)
     with pytest.raises(ConfigurationError, match="No space left"):
         shelf.point(Reference.parse("private@stable"), 1)
     assert [change.event for change in told.changes[1:]] == ["model alias set", "model change not made"]
