@@ -14,10 +14,10 @@ import numpy as np
 import orjson
 
 from adapters.llama_cpp.embedding_request import EmbeddingRequest, parse
-from adapters.llama_cpp.failures import BadRequest, fault_payload, late_payload, report
+from adapters.llama_cpp.failures import BadRequest, fault_payload, report
 from adapters.llama_cpp.frames import MAX_FRAME_BYTES, Kind
 from adapters.llama_cpp.intake import Intake
-from adapters.llama_cpp.speeds import Figures, Speeds
+from adapters.llama_cpp.speeds import Outlook
 from adapters.llama_cpp.vectors import packed, shortened
 from adapters.llama_cpp.waiting import FairQueue
 from adapters.llama_cpp.work import Emit, Job, Terms
@@ -75,8 +75,6 @@ class Embedder(Intake[EmbeddingRequest, Work]):
     def __init__(self, model: EmbeddingModel, name: str, limit: int, *, least_dimensions: int = 0) -> None:
         super().__init__(model, limit)
         self._model, self._name, self._least = model, name, least_dimensions
-        self._speeds = Speeds()
-        self._backlog = 0
         self._queue: FairQueue[Work] = FairQueue()  # belongs to the thread that embeds
         self._begin("embed", self._run)
 
@@ -92,40 +90,11 @@ class Embedder(Intake[EmbeddingRequest, Work]):
         """Seconds until a place in the queue is likely to be free."""
         return self._speeds.retry_after(self._model.parallel)
 
-    def figures(self, prompt_tokens: int | None = None) -> Figures:
-        """Live figures, with the predicted time to the embedding of a text of that length."""
-        speeds = self._speeds
-        predicted = None if prompt_tokens is None else self._predicted(prompt_tokens)
-        waiting, running, stalled = self._standing()
-        return Figures(
-            waiting=waiting,
-            running=running,
-            parallel=self._model.parallel,
-            prompt_speed=speeds.prompt,
-            decode_speed=0.0,
-            total_speed=0.0,
-            step_seconds=speeds.step,
-            request_seconds=speeds.request,
-            since_progress=stalled,
-            served=self._served,
-            refused=self._refused,
-            backlog=self._backlog,
-            place_seconds=0.0,
-            prompt_tokens=speeds.prompt_tokens,
-            cached_tokens=0,
-            prefix_hit_rate=0.0,
-            idle_prefixes=0,
-            preempted=0,
-            python_share=speeds.python_share,
-            first_token_seconds=predicted,
-            first_token_p95_seconds=None if predicted is None else speeds.bound(predicted),
-        )
-
     def _work(self, job: EmbeddingJob) -> Work:
         return Work(job, self._model, self._least)
 
-    def _predicted(self, tokens: int) -> float:
-        return self._speeds.first_token(tokens, self._backlog, 0.0)
+    def _outlook(self) -> Outlook:
+        return self._speeds.outlook(self._backlog, 0.0)
 
     # ---- the thread that embeds
 
@@ -146,13 +115,8 @@ class Embedder(Intake[EmbeddingRequest, Work]):
             self._step(self._chosen())
 
     def _receive(self, work: Work) -> None:
-        job = work.job
-        ahead = self._predicted(work.size)
-        work.predicted = ahead and time.monotonic() - job.born + ahead
-        latest = self._speeds.bound(work.predicted)
-        if job.first_token is not None and latest > job.first_token:
-            self._refused += 1
-            self._end(job, late_payload(latest, self.retry_after()))
+        work.predicted = work.job.outlook.first_token(work.size)
+        if self._too_late(work.job, work.predicted, work.size):
             return
         self._speeds.admitted(work.size, 0)
         self._backlog += work.size

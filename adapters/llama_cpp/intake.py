@@ -10,8 +10,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
-from adapters.llama_cpp.failures import BadRequest, bad_request_payload, fault_payload, overloaded_payload, report
+from adapters.llama_cpp.failures import (
+    BadRequest,
+    bad_request_payload,
+    fault_payload,
+    late_payload,
+    overloaded_payload,
+    report,
+)
 from adapters.llama_cpp.frames import Kind
+from adapters.llama_cpp.speeds import Figures, Outlook, Speeds
 from adapters.llama_cpp.waiting import displaced
 from adapters.llama_cpp.work import Job
 
@@ -47,6 +55,8 @@ class Intake(ABC, Generic[Request, W]):
         self._preparing_since: float | None = None
         self._busy_since = 0.0  # since then there has been a job at any moment
         self._served = self._refused = 0
+        self._speeds = Speeds()
+        self._backlog = 0  # tokens of prompts that are accepted and not read yet
         self._threads: list[threading.Thread] = []
 
     def _begin(self, name: str, run: Callable[[], None]) -> None:
@@ -64,10 +74,45 @@ class Intake(ABC, Generic[Request, W]):
     def retry_after(self) -> float:
         """Seconds until a place in the queue is likely to be free."""
 
+    @abstractmethod
+    def _outlook(self) -> Outlook:
+        """What a request meets that comes now."""
+
     # ---- for the server, on any thread
+
+    def figures(self, prompt_tokens: int | None = None) -> Figures:
+        """Live figures, with the predicted time to first token of a prompt of that length: to the embedding of a text
+        where there are no tokens."""
+        speeds, outlook = self._speeds, self._outlook()
+        waiting, running, stalled = self._standing()
+        predicted = None if prompt_tokens is None else outlook.first_token(prompt_tokens)
+        return Figures(
+            waiting=waiting,
+            running=running,
+            parallel=self._native.parallel,
+            prompt_speed=speeds.prompt,
+            decode_speed=speeds.decode,
+            total_speed=speeds.total,
+            step_seconds=speeds.step,
+            request_seconds=speeds.request,
+            since_progress=stalled,
+            served=self._served,
+            refused=self._refused,
+            backlog=self._backlog,
+            place_seconds=outlook.place,
+            prompt_tokens=speeds.prompt_tokens,
+            cached_tokens=speeds.cached_tokens,
+            prefix_hit_rate=speeds.hit_rate,
+            python_share=speeds.python_share,
+            first_tokens=speeds.first_tokens,
+            bound_kept_rate=speeds.bound_kept_rate,
+            first_token_seconds=predicted,
+            first_token_p95_seconds=None if predicted is None else speeds.bound(predicted),
+        )
 
     def submit(self, job: Job[Request]) -> bool:
         """Queue the job; False when the queue is full, and nobody is to give way in it (see `waiting.displaced`)."""
+        job.outlook = self._outlook()
         other = None
         with self._changed:
             if self._closing or len(self._jobs) >= self._limit + self._native.parallel:
@@ -121,6 +166,17 @@ class Intake(ABC, Generic[Request, W]):
             if self._preparing_since is not None:
                 stalled = max(stalled, now - self._preparing_since)
             return len(self._jobs) - running, running, stalled
+
+    def _too_late(self, job: Job[Request], predicted: float, unread: int) -> bool:
+        """Refuse what would begin too late, as it looked when it came (`predicted` seconds), or because reading it
+        takes too long by now."""
+        reading = self._speeds.outlook(0, 0.0).first_token(unread)
+        latest = max(self._speeds.bound(predicted), time.monotonic() - job.born + reading)
+        if job.first_token is None or latest <= job.first_token:
+            return False
+        self._refused += 1
+        self._end(job, late_payload(latest, self.retry_after()))
+        return True
 
     def _end(self, job: Job[Request], payload: bytes, kind: Kind = Kind.ERROR) -> None:
         with self._changed:

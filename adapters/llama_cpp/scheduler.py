@@ -10,14 +10,15 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from adapters.llama_cpp.chat import ChatRequest, parse
-from adapters.llama_cpp.failures import BadRequest, EngineFault, fault_payload, late_payload, report
+from adapters.llama_cpp.failures import BadRequest, EngineFault, fault_payload, report
 from adapters.llama_cpp.frames import Kind
 from adapters.llama_cpp.intake import Intake
 from adapters.llama_cpp.places import Places, common
-from adapters.llama_cpp.speeds import Figures, Speeds
+from adapters.llama_cpp.speeds import Figures, Outlook
 from adapters.llama_cpp.steps import Stepper
 from adapters.llama_cpp.waiting import FairQueue
 from adapters.llama_cpp.work import Emit, Job, Sequence, Terms, Work
@@ -36,7 +37,6 @@ class Scheduler(Intake[ChatRequest, Work]):
         super().__init__(model, limit)
         self._model, self._name = model, name
         self._places = Places(model, model.places, rewinds=model.rewinds, shared=share_prefixes)
-        self._speeds = Speeds()
         self._preempted = 0
         # What follows belongs to the decode thread.
         self._waiting: FairQueue[Work] = FairQueue()
@@ -44,7 +44,6 @@ class Scheduler(Intake[ChatRequest, Work]):
         self._active: list[Sequence] = []
         self._pressed = False  # the cache was full: nobody is admitted until an answer is complete
         self._admissions = 0
-        self._backlog = 0
         self._stepper = Stepper(model, self._places)
         self._begin("decode", self._run)
 
@@ -63,34 +62,9 @@ class Scheduler(Intake[ChatRequest, Work]):
         return self._speeds.retry_after(self._model.parallel, oldest)
 
     def figures(self, prompt_tokens: int | None = None) -> Figures:
-        """Live figures, with the predicted time to first token of a prompt of that length."""
-        speeds, parallel = self._speeds, self._model.parallel
-        waiting, running, stalled = self._standing()
-        place = self._place_seconds(waiting)
-        predicted = None if prompt_tokens is None else speeds.first_token(prompt_tokens, self._backlog, place)
-        return Figures(
-            waiting=waiting,
-            running=running,
-            parallel=parallel,
-            prompt_speed=speeds.prompt,
-            decode_speed=speeds.decode,
-            total_speed=speeds.total,
-            step_seconds=speeds.step,
-            request_seconds=speeds.request,
-            since_progress=stalled,
-            served=self._served,
-            refused=self._refused,
-            backlog=self._backlog,
-            place_seconds=place,
-            prompt_tokens=speeds.prompt_tokens,
-            cached_tokens=speeds.cached_tokens,
-            prefix_hit_rate=speeds.hit_rate,
-            idle_prefixes=self._places.idle,
-            preempted=self._preempted,
-            python_share=speeds.python_share,
-            first_token_seconds=predicted,
-            first_token_p95_seconds=None if predicted is None else speeds.bound(predicted),
-        )
+        """As `Intake.figures`, with what the prefix cache knows."""
+        common = super().figures(prompt_tokens)
+        return replace(common, idle_prefixes=self._places.idle, preempted=self._preempted)
 
     def _forget(self) -> None:
         for work in {*self._prepared, *self._waiting, *(one.work for one in (*self._active, *self._ready))}:
@@ -99,8 +73,10 @@ class Scheduler(Intake[ChatRequest, Work]):
     def _work(self, job: Job[ChatRequest]) -> Work:
         return Work(job, self._model, self._name)
 
-    def _place_seconds(self, waiting: int) -> float:
-        return self._speeds.place(self._model.parallel - len(self._active), waiting, self._model.parallel)
+    def _outlook(self) -> Outlook:
+        waiting, _, _ = self._standing()
+        place = self._speeds.place(self._model.parallel - len(self._active), waiting, self._model.parallel)
+        return self._speeds.outlook(self._backlog, place)
 
     # ---- the thread that decodes
 
@@ -129,16 +105,10 @@ class Scheduler(Intake[ChatRequest, Work]):
                 self._fail((*self._active, *self._ready, *waiting))
 
     def _receive(self, work: Work) -> None:
-        job = work.job
         unread = len(work.prompt) - self._places.known(work.tenant, work.prompt)
-        place = self._place_seconds(len(self._waiting) + len(self._ready))
-        ahead = self._speeds.first_token(unread, self._backlog, place)
-        work.predicted = ahead and time.monotonic() - job.born + ahead
-        latest = self._speeds.bound(work.predicted)
-        if job.first_token is not None and latest > job.first_token:
+        work.predicted = work.job.outlook.first_token(unread)
+        if self._too_late(work.job, work.predicted, unread):
             work.close()
-            self._refused += 1
-            self._end(job, late_payload(latest, self.retry_after()))
             return
         self._backlog += len(work.prompt)
         self._waiting.push(work)

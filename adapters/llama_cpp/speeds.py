@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 _SMOOTHING = 0.2
 _MISSES = 0.05  # of the requests may begin later than the bound says
 _LEARNING = 0.2  # a miss widens the bound by 21 %, a hit narrows it by 1 %: in balance at 5 % of misses
+_SILENCE = 60.0  # seconds without a request; what was learnt before is trusted less and less from then on
+_HALF_LIFE = 600.0  # seconds
+_BEGINNING = math.log(2.0)  # the factor before anything was learnt
 _FEW_TOKENS = 16  # fewer prompt tokens say more about the fixed cost of a step than about the speed
 _LONGEST_WAIT = 60.0
 
@@ -20,7 +25,8 @@ class Figures:
     accepted and not read yet. `prompt_tokens` and `cached_tokens` count since the start; `prefix_hit_rate` is their
     ratio. `place_seconds` is how long a new request would wait for a place. `first_token_seconds` is the prediction
     for the prompt length that was asked for, and `first_token_p95_seconds` the bound that holds for 95 of 100 requests;
-    None where no length was given.
+    None where no length was given. Of `first_tokens` requests since the start, for which there was such a bound when
+    they came, the part `bound_kept_rate` kept it.
     """
 
     waiting: int
@@ -39,11 +45,31 @@ class Figures:
     prompt_tokens: int
     cached_tokens: int
     prefix_hit_rate: float
-    idle_prefixes: int
-    preempted: int
     python_share: float
+    first_tokens: int
+    bound_kept_rate: float
+    idle_prefixes: int = 0
+    preempted: int = 0
     first_token_seconds: float | None = None
     first_token_p95_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What a request meets that comes now: `place` seconds until it gets a place, `backlog` prompt tokens that are read
+    before its own, `speed` tokens of prompts per second, and `step` seconds for a step; 0 where nothing was measured.
+    """
+
+    place: float = 0.0
+    backlog: int = 0
+    speed: float = 0.0
+    step: float = 0.0
+
+    def first_token(self, unread: int) -> float:
+        """Predicted seconds to the first token of a prompt with `unread` tokens that are not in the cache. 0 while
+        nothing was measured: the first request is never refused for a guess."""
+        reading = (unread + self.backlog) / self.speed if self.speed else 0.0
+        return self.place + reading + self.step
 
 
 class Calibration:
@@ -51,20 +77,33 @@ class Calibration:
 
     After each request the factor grows if the bound did not hold, else it shrinks, 19 times as little. So misses settle
     at 5 % however the predictions err, and also while that changes (adaptive conformal inference: Gibbs and Candès,
-    2021, on the logarithm of the ratio).
+    2021, on the logarithm of the ratio). A bound under which nobody sends requests any more would never be corrected:
+    without requests, a large factor goes back to where it began. `clock` gives seconds.
     """
 
-    def __init__(self) -> None:
-        self._logarithm = math.log(2.0)
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock, self._last = clock, clock()
+        self._logarithm = _BEGINNING
+        self.seen = self.kept = 0
 
     @property
     def factor(self) -> float:
-        return math.exp(self._logarithm)
+        return math.exp(self._now())
 
     def observed(self, predicted: float, seconds: float) -> None:
         """A first token came after `seconds`."""
-        missed = seconds > predicted * self.factor
+        self._logarithm = self._now()
+        self._last = self._clock()
+        missed = seconds > predicted * math.exp(self._logarithm)
         self._logarithm += _LEARNING * (missed - _MISSES)
+        self.seen += 1
+        self.kept += not missed
+
+    def _now(self) -> float:
+        silent = self._clock() - self._last - _SILENCE
+        if silent <= 0 or self._logarithm <= _BEGINNING:
+            return self._logarithm
+        return _BEGINNING + (self._logarithm - _BEGINNING) * math.pow(0.5, silent / _HALF_LIFE)
 
 
 class Speeds:
@@ -111,11 +150,9 @@ class Speeds:
         ahead = waiting + 1 - free
         return ahead * self.request / parallel if ahead > 0 else 0.0
 
-    def first_token(self, unread: int, backlog: int, place: float) -> float:
-        """Predicted seconds to the first token of a prompt with `unread` tokens that are not in the cache, behind
-        `backlog` others. 0 while nothing was measured: the first request is never refused for a guess."""
-        reading = (unread + backlog) / self.prompt if self.prompt else 0.0
-        return place + reading + self.step
+    def outlook(self, backlog: int, place: float) -> Outlook:
+        """For a request that comes now, behind `backlog` prompt tokens, and gets a place after `place` seconds."""
+        return Outlook(place, backlog, self.prompt, self.step)
 
     def bound(self, predicted: float) -> float:
         """What 95 of 100 requests with this prediction do not exceed, in seconds."""
@@ -125,6 +162,16 @@ class Speeds:
         """A request had its first token after `seconds`; `predicted` when it came, 0 for not at all."""
         if predicted:
             self._calibration.observed(predicted, seconds)
+
+    @property
+    def first_tokens(self) -> int:
+        """Requests whose first token came and had been predicted."""
+        return self._calibration.seen
+
+    @property
+    def bound_kept_rate(self) -> float:
+        """The part of them that kept the bound; 1 while there are none."""
+        return self._calibration.kept / self._calibration.seen if self._calibration.seen else 1.0
 
     def retry_after(self, parallel: int, oldest: float = 0.0) -> float:
         """Seconds until a place in the queue is likely to be free. While no request is complete, one takes at least as

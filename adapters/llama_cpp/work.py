@@ -16,6 +16,7 @@ from adapters.llama_cpp.failures import EngineFault
 from adapters.llama_cpp.frames import Kind
 from adapters.llama_cpp.places import Place
 from adapters.llama_cpp.schema import any_object_grammar, arguments_grammar, calls_grammar, to_grammar
+from adapters.llama_cpp.speeds import Outlook
 
 if TYPE_CHECKING:  # not at run time: only the process that loads a model may load the native library
     from adapters.llama_cpp.model import LoadedModel
@@ -40,7 +41,7 @@ class Terms:
 class Job(Generic[Request]):
     """A request as it came. `emit` may be called on any thread and must not block or raise. `tenant` bounds who shares
     prefixes with it; `first_token` is how many seconds the first token may take, None for any time. `background` work
-    waits for all other."""
+    waits for all other. `outlook` is what it met when it was submitted."""
 
     request: Request
     emit: Emit
@@ -49,6 +50,7 @@ class Job(Generic[Request]):
     background: bool = False
     cancelled: bool = False
     started: bool = False
+    outlook: Outlook = field(default_factory=Outlook)
     born: float = field(default_factory=time.monotonic)
 
 
@@ -85,7 +87,7 @@ class Work:
         self.tenant, self.background = job.tenant, request.background
         self.prompt = model.prompt(request)
         self.prompt_read = False
-        self.predicted = 0.0  # seconds from the job's birth to the first token, as it looked when it came; 0: unknown
+        self.predicted = 0.0  # seconds from the job's birth to the first token, as it looked then; 0: unknown
         self.began = 0.0
         self.usage = Usage(prompt=len(self.prompt))
         self._writer = Writer(request, name)

@@ -207,6 +207,21 @@ def test_a_request_that_would_be_late_is_refused_at_once(tiny_model: Path) -> No
         assert patient.text()
 
 
+def test_the_bound_is_learnt_from_what_was_told(tiny_model: Path) -> None:
+    """What a request is measured by is the bound that the engine gave when it was submitted: not a later one, which
+    knows how long the step under way has taken."""
+    with bench(tiny_model, parallel=1) as engine:
+        engine.ask(said("Measure me.", max_tokens=200)).text()
+        size = len(engine.model.prompt(Client(said("Again, please.")).job.request))
+        told = engine.scheduler.figures(size)
+        client = engine.ask(said("Again, please.", max_tokens=1))
+        assert client.text()
+        after = engine.scheduler.figures()
+        assert client.job.outlook.first_token(size) == told.first_token_seconds
+        assert (told.first_tokens, after.first_tokens) == (0, 1)
+        assert after.bound_kept_rate in (0.0, 1.0)
+
+
 def test_interactive_comes_before_background(tiny_model: Path) -> None:
     """With one place, requests of the flex tier wait for those that came after them."""
     with bench(tiny_model, parallel=1) as engine:

@@ -55,3 +55,29 @@ def test_nothing_is_learned_where_nothing_was_predicted() -> None:
     assert speeds.bound(1.0) == before
     speeds.began(1.0, 100.0)
     assert speeds.bound(1.0) > before
+
+
+def test_what_was_learnt_fades_where_no_requests_come() -> None:
+    """A bound so wide that everything is refused or goes elsewhere comes back by itself; a narrow one stays."""
+    now = [0.0]
+    wide, narrow = Calibration(lambda: now[0]), Calibration(lambda: now[0])
+    for _ in range(20):
+        wide.observed(1.0, 1000.0)
+        narrow.observed(1.0, 0.001)
+    before = wide.factor, narrow.factor
+    now[0] += 60
+    assert (wide.factor, narrow.factor) == before, "a pause of a minute says nothing"
+    now[0] += 600
+    assert wide.factor == pytest.approx(2 * (before[0] / 2) ** 0.5)
+    assert narrow.factor == before[1]
+    wide.observed(1.0, 1000.0)
+    assert wide.factor > 2 * (before[0] / 2) ** 0.5, "and learns on from there"
+
+
+def test_the_share_that_kept_the_bound_is_counted() -> None:
+    """Of four requests with a prediction one was late; the one without is not counted."""
+    speeds = Speeds()
+    assert (speeds.first_tokens, speeds.bound_kept_rate) == (0, 1.0)
+    for predicted, seconds in ((1.0, 0.1), (1.0, 100.0), (0.0, 5.0), (1.0, 0.1), (1.0, 0.1)):
+        speeds.began(predicted, seconds)
+    assert (speeds.first_tokens, speeds.bound_kept_rate) == (4, 0.75)
