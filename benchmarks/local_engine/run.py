@@ -85,7 +85,8 @@ class _Contest:
         for rival in self._rivals():
             await rival.ask(self._take(), 4)
 
-    async def round(self) -> Round:
+    async def round(self, *, rival_first: bool) -> Round:
+        """All of it once. Whoever comes second finds the machine warmer, or busier: they change places."""
         made, setup = Round(), self._setup
         started = time.perf_counter()
         for _ in range(CROWD):  # all came at once; each waits for those before it
@@ -93,14 +94,16 @@ class _Contest:
             made.first_serial.append(first - started)
         made.serial = CROWD * setup.tokens / (time.perf_counter() - started)
         for number in CROWDS:
+            with_server = self._server is not None and number >= CROWD
+            if with_server and rival_first:
+                made.server[number], _ = await self._crowd(self._server, number)
             made.speed[number], firsts = await self._crowd(None, number)
             if number == CROWD:
                 made.first = firsts
-            if self._server is not None and number >= CROWD:
+            if with_server and not rival_first:
                 made.server[number], _ = await self._crowd(self._server, number)
         if self._python is not None:
             _, made.first_python_server = await self._crowd(self._python, CROWD)
-        made.turns = await self._turns()
         made.python_share = (await self._provider.stats())["python_share"]
         return made
 
@@ -126,7 +129,7 @@ class _Contest:
         )
         return number * tokens / (time.perf_counter() - started), firsts
 
-    async def _turns(self) -> tuple[float, float]:
+    async def turns(self) -> tuple[float, float]:
         messages = [{"role": "user", "content": self._text.take(TURN)}]
         first = await ask(self._provider, messages, 1)
         messages += [{"role": "assistant", "content": "ok"}, {"role": "user", "content": self._take()}]
@@ -156,8 +159,10 @@ async def measure(setup: Setup, rounds: int) -> list[Round]:
             await contest.warm_up()
             made = []
             for number in range(1, rounds + 1):
-                made.append(await contest.round())
+                made.append(await contest.round(rival_first=number % 2 == 0))
                 print(f"round {number} of {rounds}: {made[-1]}", file=sys.stderr, flush=True)
+            for one in made:  # last, so that the engine's cache holds what llama-server's does in all rounds
+                one.turns = await contest.turns()
             await contest.aclose()
             return made
         finally:

@@ -6,6 +6,8 @@ word and kept: for a known word that layer costs a few additions.
 
 from __future__ import annotations
 
+import math
+import mmap
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -56,7 +58,11 @@ class _Kept:
 
     def __init__(self, window: int, hidden: int) -> None:
         self.numbers: dict[str, int] = {}
-        self.tables = np.zeros((window, 1 + KEPT_WORDS, hidden), np.float32)
+        shape = (window, 1 + KEPT_WORDS, hidden)
+        # Memory of its own, full of zeros: what malloc gives back to the system depends on what lies above it, and the
+        # process would keep a second such table for hours.
+        memory = mmap.mmap(-1, math.prod(shape) * np.dtype(np.float32).itemsize)
+        self.tables: Floats = np.frombuffer(memory, np.float32).reshape(shape)
 
 
 class Network:
