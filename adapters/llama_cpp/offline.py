@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+from adapters.llama_cpp.children import environment
 from adapters.llama_cpp.gguf import GgufInfo, NotGguf, read_gguf
 from gateway.domain.errors import ConfigurationError
 
@@ -28,7 +28,6 @@ QUANTISATIONS = (
 )
 """What `quantize` makes, from near the original to small (and the two 16-bit forms of a 32-bit model)."""
 
-_PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 _TRY_SECONDS = 300.0
 
 
@@ -64,14 +63,13 @@ def quantize(source: Path, place: Path, kind: str, threads: int) -> None:
 
 def _run(arguments: list[str], seconds: float | None) -> str:
     """Why it failed, or nothing."""
-    paths = [str(_PACKAGE_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     try:
         done = subprocess.run(
             [sys.executable, "-P", "-m", "adapters.llama_cpp.offline_main", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # native code may print anything there
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "GGML_NO_BACKTRACE": "1"},
+            env=environment(),
             timeout=seconds,
             check=False,
         )

@@ -19,6 +19,7 @@ from typing import Any
 
 import orjson
 
+from adapters.llama_cpp.children import environment
 from adapters.llama_cpp.client import ConnectionCut, ask_stats
 from adapters.llama_cpp.cores import default_threads
 from adapters.llama_cpp.files import check_model_file
@@ -32,7 +33,6 @@ _MAX_SOCKET_PATH = 100  # sun_path holds 104 bytes on macOS, 108 on Linux, with 
 LONGEST_BASE = _MAX_SOCKET_PATH - 32
 """Bytes of the path of a folder that an engine's own folder and socket can be in."""
 
-_PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 _UNANSWERED_PINGS = 3
 
 
@@ -231,7 +231,6 @@ class EngineSupervisor:
         if not self.socket.parent.is_dir():  # a runtime folder goes when its user logs out
             self._folder = _private_folder(self._base)
         self.socket.unlink(missing_ok=True)
-        paths = [str(_PACKAGE_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         options = {
             "model": config.model, "socket": self.socket, "name": config.name, "context": config.context_tokens,
             "threads": config.threads or default_threads(), "batch": config.batch_tokens, "queue": config.queue,
@@ -249,7 +248,7 @@ class EngineSupervisor:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.DEVNULL,  # native code may print anything there
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+                env=environment(),
                 start_new_session=True,  # Ctrl-C at the terminal is for the gateway, which drains first
             )
         except OSError as error:

@@ -139,6 +139,18 @@ async def test_the_image_of_a_crash_is_not_kept(tiny_model: Path) -> None:
         assert resource.prlimit(supervisor.pid, resource.RLIMIT_CORE) == (0, 0)
 
 
+def environ_of(pid: int) -> list[bytes]:
+    """The environment variables that a process was started with."""
+    return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+
+
+async def test_no_debugger_looks_at_a_crash(tiny_model: Path) -> None:
+    """Where there is one, llama.cpp would start it for each abort, and keep the dead engine for seconds."""
+    async with running(config(tiny_model)) as supervisor:
+        assert supervisor.pid is not None
+        assert b"GGML_NO_BACKTRACE=1" in environ_of(supervisor.pid)
+
+
 def test_an_engine_without_its_threads_ends() -> None:
     """It would answer pings, and no request. What was raised is not told: it may quote a prompt."""
     script = (
