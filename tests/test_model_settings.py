@@ -60,8 +60,23 @@ def test_adapters_and_the_form_of_keys_and_values(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("lines", "expected"), [("", None), ("prefix_memory: 0", 0), ("prefix_memory: 1.5 GiB", 3 << 29)]
+)
+def test_memory_for_parked_prefixes(tmp_path: Path, lines: str, expected: int | None) -> None:
+    """Nothing said is as much as the cache has; 0 turns parking off. A model that makes embeddings has none."""
+    (target,) = settings(tmp_path, LEAST.replace(FILE, f"{FILE}    {lines}\n")).targets
+    assert isinstance(target.backend, LlamaCppSettings)
+    assert target.backend.prefix_memory == expected
+    (target,) = settings(tmp_path, EMBEDDER).targets
+    assert isinstance(target.backend, LlamaCppSettings)
+    assert target.backend.prefix_memory == 0
+
+
+@pytest.mark.parametrize(
     ("lines", "message"),
     [
+        ("prefix_memory: 4096", "expected an amount of memory such as '512 MiB' or '8 GiB', got"),
+        ("prefix_memory: -1 MiB", "expected an amount of memory"),
         ("kv_type: q8_0\n    flash_attention: off", "q8_0 needs flash attention, which is off here"),
         ("kv_type: q6_k", "'q6_k' is not one of f16, bf16"),
         ("lora: [{sha256: aa}]", "missing key 'file'"),
@@ -157,6 +172,7 @@ def test_a_target_for_embeddings(tmp_path: Path) -> None:
         (LEAST.replace("    max_output_tokens", "    pooling: mean\n    max_output_tokens"), "with 'embeddings: true'"),
         (EMBEDDER.replace("embeddings: true", "embeddings: true\n    pooling: rank"), "'rank' is not one of"),
         (EMBEDDER.replace("embeddings: true", "embeddings: sometimes"), "expected true or false"),
+        (EMBEDDER.replace("true", "true\n    prefix_memory: 1 GiB", 1), "'prefix_memory' is for models that chat"),
     ],
 )
 def test_what_an_embedding_target_has_and_another_has_not(tmp_path: Path, text: str, message: str) -> None:

@@ -24,7 +24,9 @@ from adapters.llama_cpp.embedder import Embedder
 from adapters.llama_cpp.engine import Identity, Service, bind, serve
 from adapters.llama_cpp.failures import LoadFailed
 from adapters.llama_cpp.frames import Kind, encode
+from adapters.llama_cpp.gguf import read_gguf
 from adapters.llama_cpp.lora import Lora
+from adapters.llama_cpp.memory import cache_bytes
 from adapters.llama_cpp.scheduler import Scheduler
 
 _PARENT_CHECK_SECONDS = 1.0
@@ -45,6 +47,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--kv-type", default="f16", help="the form of keys and values")
     parser.add_argument("--lora", type=_lora, action="append", default=[], help="SCALE:FILE of an adapter")
     parser.add_argument("--share-prefixes", type=int, choices=(0, 1), default=0, help="1: between tenants, too")
+    parser.add_argument("--prefix-memory", type=int, default=-1, help="bytes of parked prefixes; -1: as the KV cache")
     parser.add_argument("--embeddings", type=int, choices=(0, 1), default=0, help="1: make embeddings, not answers")
     parser.add_argument("--pooling", choices=("model", "mean", "cls", "last"), default="model")
     parser.add_argument("--least-dimensions", type=int, default=0, help="of an embedding; 0: it is not shortened")
@@ -104,7 +107,11 @@ def _scheduler(options: argparse.Namespace) -> tuple[Scheduler, int]:
 
     config = ModelConfig(**_load_options(options), kv_type=options.kv_type, loras=tuple(options.lora))
     model = LoadedModel(config)
-    scheduler = Scheduler(model, options.name, options.queue, share_prefixes=bool(options.share_prefixes))
+    memory = options.prefix_memory
+    if memory < 0:
+        memory = cache_bytes(read_gguf(options.model), model.context_tokens, options.kv_type)
+    shared = bool(options.share_prefixes)
+    scheduler = Scheduler(model, options.name, options.queue, share_prefixes=shared, prefix_memory=memory)
     return scheduler, model.context_tokens
 
 

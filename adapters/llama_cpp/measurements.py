@@ -26,7 +26,7 @@ _SCHEMA = 1
 _SAID_OTHERWISE = frozenset(("name", "model", "threads"))
 _DO_NOT_MATTER = frozenset(
     (
-        *("queue", "share_prefixes", "nice", "start_timeout", "stall_seconds", "stop_timeout"),
+        *("queue", "share_prefixes", "prefix_memory", "nice", "start_timeout", "stall_seconds", "stop_timeout"),
         *("ping_interval", "backoff_first", "backoff_most", "healthy_after"),
     )
 )

@@ -37,14 +37,23 @@ def granted_bytes(root: Path = Path("/")) -> int:
     return min(limits)
 
 
-def needed_bytes(info: GgufInfo, context_tokens: int, kv_type: str = "f16", lora_bytes: int = 0) -> int:
-    """What an engine with this model and context needs at most: weights, keys and values as `kv_type` (one of
-    `KV_BYTES`), LoRA adapters with files of `lora_bytes` together, and room to work. `context_tokens` 0 takes the
-    model's own. An estimate, to be compared with `granted_bytes`."""
+def cache_bytes(info: GgufInfo, context_tokens: int, kv_type: str = "f16") -> int:
+    """How large the KV cache is at most, with keys and values as `kv_type` (one of `KV_BYTES`). `context_tokens` 0
+    takes the model's own."""
     numbers, size = KV_BYTES[kv_type]
     per_token = info.kv_bytes_per_token * size / (numbers * _MEASURED_BYTES)
-    tokens = context_tokens or info.context_tokens
-    return info.file_bytes + round(per_token * tokens) + lora_bytes + _WORK_BYTES
+    return round(per_token * (context_tokens or info.context_tokens))
+
+
+def needed_bytes(
+    info: GgufInfo, context_tokens: int, kv_type: str = "f16", lora_bytes: int = 0, prefix_memory: int | None = 0
+) -> int:
+    """What an engine with this model and context needs at most: weights, keys and values, LoRA adapters with files of
+    `lora_bytes` together, `prefix_memory` bytes of parked prefixes (None for as many as the KV cache has), and room to
+    work. An estimate, to be compared with `granted_bytes`."""
+    cache = cache_bytes(info, context_tokens, kv_type)
+    parked = cache if prefix_memory is None else prefix_memory
+    return info.file_bytes + cache + parked + lora_bytes + _WORK_BYTES
 
 
 def kv_misfit(info: GgufInfo, kv_type: str) -> str:

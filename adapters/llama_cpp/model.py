@@ -9,8 +9,10 @@ pointer, and the process dies), and scans its whole output again for each token.
 from __future__ import annotations
 
 import ctypes
+import mmap
 import random
 import time
+from collections.abc import Sized
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,12 +54,20 @@ def _ggml_type(name: str) -> int:
     return int(getattr(native, f"GGML_TYPE_{name.upper()}")) if known is None else known
 
 
+def _bytes_of(state: mmap.mmap) -> Any:
+    """What a C function takes for the address of `state`."""
+    return np.frombuffer(state, np.uint8).ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
+
+
 class LoadedModel:
     """A model with its context. Raises `LoadFailed`."""
 
     def __init__(self, config: ModelConfig) -> None:
         self._model = load_weights(config.path, config.gpu_layers)
         self.rewinds = not (native.llama_model_is_recurrent(self._model) or native.llama_model_is_hybrid(self._model))
+        # Of a model that looks back on a window, llama.cpp saves only what the last token looks back on: cut to fewer
+        # tokens, it would go on with gaps, and nothing would tell.
+        self.parks = self.rewinds and not native.llama_model_n_swa(self._model)
         self.parallel = config.parallel
         # As many places again for prefixes that wait for their next turn; a recurrent model pays memory for each.
         self.places = min(config.parallel * (2 if self.rewinds else 1), _MOST_PLACES)
@@ -224,6 +234,23 @@ class LoadedModel:
     def copy(self, source: int, place: int, count: int) -> None:
         """See `places.Memory`."""
         native.llama_memory_seq_cp(self._memory, source, place, 0, count)
+
+    def size(self, place: int) -> int:
+        """See `places.Memory`."""
+        return int(native.llama_state_seq_get_size(self._context, place))
+
+    def save(self, place: int) -> Sized | None:
+        """See `places.Memory`. Takes about 15 µs for each token of a small model."""
+        size = self.size(place)
+        # Pages of its own rather than the heap's: they go back to the system at once, whatever lies beside them.
+        state = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        written = native.llama_state_seq_get_data(self._context, _bytes_of(state), size, place)
+        return state if written == size else None
+
+    def restore(self, place: int, state: Sized) -> bool:
+        """See `places.Memory`; takes as long as `save`. `state` is what that gave, in the same process."""
+        assert isinstance(state, mmap.mmap)
+        return bool(native.llama_state_seq_set_data(self._context, _bytes_of(state), len(state), place))
 
     def resident(self, place: int) -> int:
         """How many tokens llama.cpp holds in a place."""

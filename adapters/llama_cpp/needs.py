@@ -38,8 +38,16 @@ class Needs:
     memory: int
 
 
-def needs(path: Path, context_tokens: int, kv_type: str, sources: Sequence[LoraSource], cache: Path) -> Needs:
-    """What an engine with the model in `path` needs. Its adapters are there, have the hash that they must have, and are
+def needs(
+    path: Path,
+    context_tokens: int,
+    kv_type: str,
+    sources: Sequence[LoraSource],
+    cache: Path,
+    prefix_memory: int | None = 0,
+) -> Needs:
+    """What an engine with the model in `path` needs, with so many bytes for parked prefixes (None for as many as its KV
+    cache has). Its adapters are there, have the hash that they must have, and are
     made for models of its architecture. Whether they are made for this very model, llama.cpp tells by their shapes when
     the engine starts.
 
@@ -51,7 +59,7 @@ def needs(path: Path, context_tokens: int, kv_type: str, sources: Sequence[LoraS
     found = [_adapter(source, info, cache) for source in sources]
     loras = tuple(Lora(source.path, source.scale) for source in sources)
     size = sum(adapter.file_bytes for adapter in found) + _other_parts(path)
-    return Needs(info, loras, needed_bytes(info, context_tokens, kv_type, size))
+    return Needs(info, loras, needed_bytes(info, context_tokens, kv_type, size, prefix_memory))
 
 
 def _adapter(source: LoraSource, model: GgufInfo, cache: Path) -> GgufInfo:

@@ -17,6 +17,7 @@ from adapters.llama_cpp.chat import ChatRequest, parse
 from adapters.llama_cpp.failures import BadRequest, EngineFault, fault_payload, report
 from adapters.llama_cpp.frames import Kind
 from adapters.llama_cpp.intake import Intake
+from adapters.llama_cpp.parking import Parking
 from adapters.llama_cpp.places import Places, common
 from adapters.llama_cpp.speeds import Figures, Outlook
 from adapters.llama_cpp.steps import Stepper
@@ -31,12 +32,18 @@ _WORTH_WAITING = 64  # tokens of a prompt that somebody else is just reading
 
 
 class Scheduler(Intake[ChatRequest, Work]):
-    """Takes at most `limit` waiting requests besides those for which there are places."""
+    """Takes at most `limit` waiting requests besides those for which there are places. Idle prefixes are parked in
+    `prefix_memory` bytes of the host's memory; 0 leaves them in the KV cache."""
 
-    def __init__(self, model: LoadedModel, name: str, limit: int, *, share_prefixes: bool = False) -> None:
+    def __init__(
+        self, model: LoadedModel, name: str, limit: int, *, share_prefixes: bool = False, prefix_memory: int = 0
+    ) -> None:
         super().__init__(model, limit)
         self._model, self._name = model, name
-        self._places = Places(model, model.places, rewinds=model.rewinds, shared=share_prefixes)
+        parking = Parking(prefix_memory) if prefix_memory and model.parks else None
+        self._places = Places(
+            model, model.places, model.context_tokens, rewinds=model.rewinds, shared=share_prefixes, parking=parking
+        )
         self._preempted = 0
         # What follows belongs to the decode thread.
         self._waiting: FairQueue[Work] = FairQueue()
@@ -64,11 +71,14 @@ class Scheduler(Intake[ChatRequest, Work]):
     def figures(self, prompt_tokens: int | None = None) -> Figures:
         """As `Intake.figures`, with what the prefix cache knows."""
         common = super().figures(prompt_tokens)
-        return replace(common, idle_prefixes=self._places.idle, preempted=self._preempted)
+        parked, size = self._places.parked
+        idle, preempted = self._places.idle, self._preempted
+        return replace(common, idle_prefixes=idle, parked_prefixes=parked, parked_bytes=size, preempted=preempted)
 
     def _forget(self) -> None:
         for work in {*self._prepared, *self._waiting, *(one.work for one in (*self._active, *self._ready))}:
             work.close()
+        self._places.clear()
 
     def _work(self, job: Job[ChatRequest]) -> Work:
         return Work(job, self._model, self._name)
@@ -172,14 +182,14 @@ class Scheduler(Intake[ChatRequest, Work]):
     def _start(self, sequence: Sequence) -> bool:
         """Give the sequence a place, unless the cache would be too full for it."""
         work = sequence.work
-        known = self._places.known(work.tenant, sequence.tokens)
-        needed = len(sequence.tokens) - known + sum(len(one.tokens) - one.shared for one in self._active)
+        shared = self._places.find(work.tenant, sequence.tokens).shared
+        needed = len(sequence.tokens) - shared + sum(len(one.tokens) - one.shared for one in self._active)
         if self._active and needed + _GROWTH * (len(self._active) + 1) > self._model.context_tokens:
             return False
         place = self._places.take(work.tenant, sequence.tokens)
         if place is None:
             return False
-        sequence.place, sequence.shared = place, len(place.tokens)
+        sequence.place, sequence.shared = place, place.shared
         if not sequence.age:  # one that had to make room keeps its age: the oldest of all gets on in any case
             self._admissions += 1
             sequence.age = self._admissions
@@ -200,6 +210,7 @@ class Scheduler(Intake[ChatRequest, Work]):
                 self._model.resume()
             if any(job.cancelled for job in self._stepping):
                 return  # they leave first, or the flag that stops the step for them would be lost
+        self._places.tidy()
         started = time.monotonic()
         made = self._stepper.step(self._active)
         if made is None:

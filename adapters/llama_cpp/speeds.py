@@ -49,6 +49,8 @@ class Figures:
     first_tokens: int
     bound_kept_rate: float
     idle_prefixes: int = 0
+    parked_prefixes: int = 0
+    parked_bytes: int = 0
     preempted: int = 0
     first_token_seconds: float | None = None
     first_token_p95_seconds: float | None = None

@@ -57,6 +57,7 @@ class EngineConfig:
     bounds the requests that wait for a place. `batch_tokens` of prompts are read per step beside the answers.
     `flash_attention` is ``auto``, ``on`` or ``off``; `kv_type` the form of keys and values, one of `memory.KV_BYTES`;
     `loras` are used by all requests. With `share_prefixes` the prefix cache is shared between tenants.
+    Prefixes that leave it are parked in `prefix_memory` bytes, None for as many as it has itself, 0 for not at all.
     With `embeddings` it makes embeddings instead of answers; `pooling` and `least_dimensions` are for these (see
     `embedding_model.EmbeddingConfig` and `embedder.Embedder`).
     `stall_seconds` is how long a running request may make no progress (no token, no part of the prompt) before the
@@ -75,6 +76,7 @@ class EngineConfig:
     kv_type: str = "f16"
     loras: tuple[Lora, ...] = ()
     share_prefixes: bool = False
+    prefix_memory: int | None = None
     embeddings: bool = False
     pooling: str = "model"
     least_dimensions: int = 0
@@ -237,6 +239,7 @@ class EngineSupervisor:
             "gpu-layers": config.gpu_layers, "nice": config.nice, "parallel": config.parallel,
             "flash-attention": config.flash_attention, "share-prefixes": int(config.share_prefixes),
             "kv-type": config.kv_type,
+            "prefix-memory": -1 if config.prefix_memory is None else config.prefix_memory,
             "embeddings": int(config.embeddings), "pooling": config.pooling,
             "least-dimensions": config.least_dimensions,
         }  # fmt: skip

@@ -56,7 +56,7 @@ class Job(Generic[Request]):
 
 class Sequence:
     """One choice of one work. `tokens` are the prompt and what was sampled; `place.tokens` those of them that are in
-    the cache. `age` orders sequences by when they were admitted; `shared` counts the tokens it found in the cache. It
+    the cache. `age` orders sequences by when they were admitted; `shared` is that of the place it got. It
     waits while `behind` reads the `common` tokens that they begin with."""
 
     def __init__(self, work: Work, choice: Choice, sampler: Sampler) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from adapters.llama_cpp.files import resolve
 from adapters.llama_cpp.memory import granted_bytes
-from adapters.llama_cpp.needs import needs
+from adapters.llama_cpp.needs import Needs, needs
 from adapters.llama_cpp.offline import inspect_model
 from adapters.llama_cpp.shared import check_runtime_folder
 from adapters.llama_cpp.shelf import locate
@@ -24,7 +25,7 @@ def model_checks(
     info = inspect_model(path)
     kind = " ".join(filter(None, (info.architecture, info.quantisation)))
     which = f"{located.version}, {path}" if located.version else str(path)
-    needed = needs(path, target.context_tokens, backend.kv_type, backend.lora, settings.model_cache).memory
+    needed = _needs(path, settings, target, backend).memory
     granted = granted_bytes()
     adapters = f" with {len(backend.lora)} LoRA adapter{'s' * (len(backend.lora) > 1)}" if backend.lora else ""
     detail = f"{which} ({kind}, {_mib(info.file_bytes)}){adapters}, {price}; needs about {_mib(needed)} of memory"
@@ -55,7 +56,7 @@ def memory_checks(settings: Settings) -> Iterator[Check]:
             try:
                 located = locate(backend, settings.model_registry)
                 path = located.file.place(settings.model_cache)
-                found = needs(path, target.context_tokens, backend.kv_type, backend.lora, settings.model_cache)
+                found = _needs(path, settings, target, backend)
             except (ConfigurationError, OSError):
                 continue  # the check of the target says so
             needed.append(found.memory)
@@ -75,6 +76,12 @@ def memory_checks(settings: Settings) -> Iterator[Check]:
             yield ok("local models", detail)
         else:
             yield warning("local models", f"{detail}: local_models.memory would load them in turn")
+
+
+def _needs(path: Path, settings: Settings, target: TargetSettings, backend: LlamaCppSettings) -> Needs:
+    return needs(
+        path, target.context_tokens, backend.kv_type, backend.lora, settings.model_cache, backend.prefix_memory
+    )
 
 
 def _mib(number: int) -> str:

@@ -103,7 +103,14 @@ class Backends:
 
             def check() -> Needs:
                 resolve(located.file, settings.model_cache, download=False)
-                return needs(path, target.context_tokens, backend.kv_type, backend.lora, settings.model_cache)
+                return needs(
+                    path,
+                    target.context_tokens,
+                    backend.kv_type,
+                    backend.lora,
+                    settings.model_cache,
+                    backend.prefix_memory,
+                )
 
             needed = await asyncio.to_thread(check)
             adapters = [(lora.path.name, await asyncio.to_thread(hash_file, lora.path)) for lora in needed.loras]
@@ -176,6 +183,7 @@ def engine_config(target: TargetSettings, backend: LlamaCppSettings, path: Path,
         kv_type=backend.kv_type,
         loras=tuple(Lora(lora.path, lora.scale) for lora in backend.lora),
         share_prefixes=backend.share_prefixes,
+        prefix_memory=backend.prefix_memory,
         embeddings=target.embeddings,
         pooling=backend.pooling,
         least_dimensions=backend.least_dimensions,

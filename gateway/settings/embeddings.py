@@ -21,7 +21,7 @@ def makes_embeddings(node: Node, found: Mapping[str, Node]) -> bool:
     for key in ("pooling", "least_dimensions"):
         if key in found and not embeddings:
             found[key].fail(f"'{key}' is a setting of targets with 'embeddings: true'")
-    for key in ("kv_type", "lora", "share_prefixes"):
+    for key in ("kv_type", "lora", "share_prefixes", "prefix_memory"):
         if key in found and embeddings:
             found[key].fail(f"'{key}' is for models that chat: an embedding is made without it")
     return embeddings

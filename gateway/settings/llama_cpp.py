@@ -12,7 +12,7 @@ from gateway.settings.values import LlamaCppSettings, LocalModelSettings, LoraSe
 
 LLAMA_CPP = (
     *("file", "sha256", "hub", "threads", "gpu_layers"),
-    *("batch_tokens", "flash_attention", "kv_type", "lora", "share_prefixes"),
+    *("batch_tokens", "flash_attention", "kv_type", "lora", "share_prefixes", "prefix_memory"),
     *("pooling", "least_dimensions"),
 )
 """The settings of a target that only this adapter has; it has those of `gateway.settings.servers.ROOM_KEYS` as well."""
@@ -25,7 +25,9 @@ _REGISTERED = re.compile(r"[a-z0-9][a-z0-9._\-]{0,47}@([a-z][a-z0-9_\-]{0,23}|[0
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 
-def read_llama_cpp(node: Node, found: Mapping[str, Node], base: Path, default_hub: str) -> LlamaCppSettings:
+def read_llama_cpp(
+    node: Node, found: Mapping[str, Node], base: Path, default_hub: str, *, embeddings: bool
+) -> LlamaCppSettings:
     """The settings of the target `node`, whose members are `found`. Paths are relative to `base`."""
     model = found["model"].text()
     places = {"file", "hub"} & found.keys()
@@ -60,6 +62,7 @@ def read_llama_cpp(node: Node, found: Mapping[str, Node], base: Path, default_hu
         kv_type=_kv_type(found["kv_type"], flash_attention) if "kv_type" in found else "f16",
         lora=tuple(_lora(item, base) for item in found["lora"].sequence()) if "lora" in found else (),
         share_prefixes=found["share_prefixes"].boolean() if "share_prefixes" in found else False,
+        prefix_memory=0 if embeddings else _prefix_memory(found.get("prefix_memory")),
         registered=model if registered else None,
         pooling=found["pooling"].one_of(POOLINGS) if "pooling" in found else "model",
         least_dimensions=_integer(found, "least_dimensions", 0, 1, 1 << 20),
@@ -88,6 +91,12 @@ def _kv_type(node: Node, flash_attention: str) -> str:
     if flash_attention == "off" and kind not in PLAIN_KV_TYPES:
         node.fail(f"{kind} needs flash attention, which is off here; without it there are {', '.join(PLAIN_KV_TYPES)}")
     return kind
+
+
+def _prefix_memory(node: Node | None) -> int | None:
+    if node is None:
+        return None
+    return 0 if node.kind == "integer" and node.integer(0, 1 << 62) == 0 else node.size()
 
 
 def _lora(node: Node, base: Path) -> LoraSettings:

@@ -270,7 +270,13 @@ class _Reader:
             first_token=found["first_token"].seconds() if "first_token" in found else None,
             timeouts=_timeouts(found.get("timeouts")),
             backend=(
-                read_llama_cpp(node, found, self._base, self._environ.get("HF_ENDPOINT") or DEFAULT_HUB)
+                read_llama_cpp(
+                    node,
+                    found,
+                    self._base,
+                    self._environ.get("HF_ENDPOINT") or DEFAULT_HUB,
+                    embeddings=embeddings,
+                )
                 if adapter == "llama_cpp"
                 else self._openai(node, found, zone)
             ),

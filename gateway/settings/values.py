@@ -157,7 +157,8 @@ class LlamaCppSettings:
     `threads` 0 chooses by the cores there are; `gpu_layers` -1 means all; `parallel` answers are made at a time, and
     `queue` bounds the waiting requests. `batch_tokens` of prompts are read per step. `kv_type` is the form of the
     keys and values in the cache. `lora` are the adapters that all requests of the target use. `share_prefixes`: what
-    was read for one tenant serves another. For a model that makes embeddings, `pooling` is how one comes of all
+    was read for one tenant serves another. Prefixes that leave the cache are parked in `prefix_memory` bytes, None for
+    as many as the cache has, 0 for not at all. For a model that makes embeddings, `pooling` is how one comes of all
     tokens, and `least_dimensions` the fewest numbers to which one may be shortened, 0 where it may not."""
 
     path: Path | None
@@ -175,6 +176,7 @@ class LlamaCppSettings:
     kv_type: str = "f16"
     lora: tuple[LoraSettings, ...] = ()
     share_prefixes: bool = False
+    prefix_memory: int | None = None
     registered: str | None = None
     pooling: str = "model"
     least_dimensions: int = 0

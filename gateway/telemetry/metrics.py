@@ -80,6 +80,7 @@ GAUGES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "engine_decode_speed": ("Tokens per second that a local engine writes, all answers together.", ("target",)),
     "engine_prefix_hit_ratio": ("Part of the prompt tokens that a local engine had in its cache.", ("target",)),
     "engine_bound_kept_ratio": ("Part of the requests whose first token came within the p95 bound.", ("target",)),
+    "engine_parked_bytes": ("Host memory that parked prefixes of a local engine take.", ("target",)),
 }
 HISTOGRAMS: Final[dict[str, tuple[str, tuple[str, ...], tuple[float, ...]]]] = {
     "request_seconds": ("Seconds from request received to answer complete.", ("target",), _LONG),
@@ -288,6 +289,7 @@ class Metrics:
         self._gauges["engine_prefix_hit_ratio"].of(target).set(figures.get("prefix_hit_rate", 0.0))
         if figures.get("first_tokens"):  # before there were any, there is no such part
             self._gauges["engine_bound_kept_ratio"].of(target).set(figures["bound_kept_rate"])
+        self._gauges["engine_parked_bytes"].of(target).set(figures.get("parked_bytes", 0))
 
     def engine_events(self, target: str, restarts: int, loads: int, unloads: int, *, load_seconds: float) -> None:
         """What has happened to a local engine since the last time, and how long its last load took."""

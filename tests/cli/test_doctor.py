@@ -291,6 +291,12 @@ def test_adapters_and_the_form_of_keys_and_values(setup: Setup, tmp_path: Path) 
     assert (state, " with 1 LoRA adapter, " in detail) == ("warning", True)  # trained for less context
     needed = [int(re.search(r"needs about ([\d,]+) MiB", text)[1].replace(",", "")) for text in (plain, detail)]  # type: ignore[index]
     assert needed[1] - needed[0] > 900  # 2 * 2,560 bytes for each of 200,000 tokens
+    setup.targets[0] = local_target(
+        context_tokens="200000", kv_type="f32", lora=f"[{{file: {lora}}}]", prefix_memory="0"
+    )
+    bare = re.search(r"needs about ([\d,]+) MiB", checks(setup)["target local"][1])
+    assert bare is not None
+    assert needed[1] - int(bare[1].replace(",", "")) > 900  # as many again, parked
     lora.unlink()
     assert checks(setup)["target local"] == ("failed", f"the LoRA adapter {lora} does not exist")
     write_tiny_lora(lora, architecture="qwen2")

@@ -98,9 +98,12 @@ class Bench:
 
 
 @contextmanager
-def bench(path: Path, *, limit: int = 32, share_prefixes: bool = False, **config: Any) -> Iterator[Bench]:
+def bench(
+    path: Path, *, limit: int = 32, share_prefixes: bool = False, prefix_memory: int = 0, **config: Any
+) -> Iterator[Bench]:
     """A running scheduler, closed at the end."""
-    made = Bench(WatchedModel(ModelConfig(path, **config)), limit, share_prefixes=share_prefixes)
+    options = {"share_prefixes": share_prefixes, "prefix_memory": prefix_memory}
+    made = Bench(WatchedModel(ModelConfig(path, **config)), limit, **options)
     try:
         yield made
     finally:

@@ -105,6 +105,7 @@ def test_the_states_of_the_gateway_are_shown() -> None:
     figures.policy_loaded(PolicyId("acme", 7, "b" * 64))
     figures.policy_reload_failed()
     live = {"waiting": 3, "running": 2, "prompt_speed": 90.0, "total_speed": 40.0, "prefix_hit_rate": 0.5}
+    live["parked_bytes"] = 4096.0
     figures.engine("local-small", up=True, loaded=True, figures=live)
     figures.engine_events("local-small", 1, 2, 3, load_seconds=1.5)
     figures.spans_dropped("otlp", 12)
@@ -118,7 +119,7 @@ def test_the_states_of_the_gateway_are_shown() -> None:
     assert value(figures, "policy_info", hash="a" * 12, version="6") is None
     assert value(figures, "policy_reload_failures_total") == 1
     assert value(figures, "engine_up", target="local-small") == 1
-    names = ("queue", "running", "prompt_speed", "decode_speed", "prefix_hit_ratio")
+    names = ("queue", "running", "prompt_speed", "decode_speed", "prefix_hit_ratio", "parked_bytes")
     assert [value(figures, f"engine_{name}", target="local-small") for name in names] == list(live.values())
     counted = [
         value(figures, f"engine_{name}_total", target="local-small") for name in ("restarts", "loads", "unloads")

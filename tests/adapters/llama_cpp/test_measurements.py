@@ -46,7 +46,7 @@ def test_what_is_kept_is_read_again(tmp_path: Path, config: EngineConfig) -> Non
         ({"name": "private@4"}, "model private@4 (was private@3)"),
         ({"threads": default_threads() + 1}, f"threads {default_threads() + 1} (was {default_threads()})"),
         ({"parallel": 8, "gpu_layers": 3}, "gpu_layers 3 (was 0), parallel 8 (was 4)"),
-        ({"queue": 5, "stall_seconds": 9.0, "share_prefixes": True}, ""),
+        ({"queue": 5, "stall_seconds": 9.0, "share_prefixes": True, "prefix_memory": 7}, ""),
         ({"threads": default_threads()}, ""),
     ],
 )

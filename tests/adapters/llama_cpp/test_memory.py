@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from adapters.llama_cpp.gguf import read_gguf
-from adapters.llama_cpp.memory import granted_bytes, needed_bytes
+from adapters.llama_cpp.memory import cache_bytes, granted_bytes, needed_bytes
 from support.tiny_gguf import write_tiny_gguf
 
 MACHINE = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -50,6 +50,15 @@ def test_a_model_needs_its_weights_and_its_context(tmp_path: Path) -> None:
     assert info.kv_bytes_per_token == 2 * 64 * 2 * 2
     assert needed_bytes(info, 2000) - needed_bytes(info, 1000) == 1000 * 512
     assert needed_bytes(info, 0) == needed_bytes(info, 512) > info.file_bytes
+
+
+def test_parked_prefixes_count(tmp_path: Path) -> None:
+    """With what is said of them, or else with as much as the cache has, in its form of keys and values."""
+    info = read_gguf(write_tiny_gguf(tmp_path / "m.gguf"))
+    assert needed_bytes(info, 512, prefix_memory=1000) - needed_bytes(info, 512) == 1000
+    for kind in ("f16", "q8_0"):
+        needed = [needed_bytes(info, 2048, kind, prefix_memory=memory) for memory in (0, None)]
+        assert needed[1] - needed[0] == cache_bytes(info, 2048, kind) > 0
 
 
 def test_the_form_of_keys_and_values_counts(tmp_path: Path) -> None:

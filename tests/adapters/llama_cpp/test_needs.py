@@ -29,6 +29,12 @@ def test_adapters_count(model: Path, tmp_path: Path) -> None:
     assert found.memory - alone.memory == sum(path.stat().st_size for path in paths)
 
 
+def test_parked_prefixes_count(model: Path, tmp_path: Path) -> None:
+    """What an engine needs grows by the memory for them."""
+    without, some, default = (needs(model, 512, "f16", [], tmp_path, memory).memory for memory in (0, 5000, None))
+    assert (some - without, default - without) == (5000, 512 * 512)
+
+
 def test_all_parts_of_a_model_count(model: Path, tmp_path: Path) -> None:
     """A model that is split over several files needs memory for all of them, and for no others."""
     alone = needs(model, 512, "f16", [], tmp_path).memory
