@@ -268,12 +268,14 @@ def test_an_idle_hour_is_no_stall(engine: Bench) -> None:
     assert max(seen) < 20
 
 
-def test_a_full_cache_makes_room_and_loses_nothing(tiny_model: Path) -> None:
+@pytest.mark.parametrize("prefix_memory", [0, 1 << 20])
+def test_a_full_cache_makes_room_and_loses_nothing(tiny_model: Path, prefix_memory: int) -> None:
     """Six answers that do not fit at a time are all completed, with the text they have alone."""
     bodies = [said(f"Story {number}.", max_tokens=300) for number in range(6)]
     with bench(tiny_model, parallel=1, flash_attention="off") as engine:
         alone = [engine.ask(body).text() for body in bodies]
-    with bench(tiny_model, parallel=6, context_tokens=768, flash_attention="off") as engine:
+    options: dict[str, Any] = {"context_tokens": 768, "prefix_memory": prefix_memory, "flash_attention": "off"}
+    with bench(tiny_model, parallel=6, **options) as engine:
         clients = [engine.ask(body, tenant=str(number)) for number, body in enumerate(bodies)]
         assert [client.text(seconds=60) for client in clients] == alone
         assert engine.scheduler.figures().preempted > 0
@@ -314,11 +316,12 @@ def test_a_model_that_cannot_go_back_reads_again(tiny_model: Path, monkeypatch: 
         assert engine.agrees()
 
 
-def test_arrivals_and_departures_leave_nothing_behind(tiny_model: Path) -> None:
+@pytest.mark.parametrize("prefix_memory", [0, 200_000])
+def test_arrivals_and_departures_leave_nothing_behind(tiny_model: Path, prefix_memory: int) -> None:
     """After 150 requests of all kinds, a third of them left at some moment, everything is free and llama.cpp holds what
     the prefix cache says."""
     chance = random.Random(11)
-    with bench(tiny_model, parallel=6, context_tokens=2048, limit=200) as engine:
+    with bench(tiny_model, parallel=6, context_tokens=2048, limit=200, prefix_memory=prefix_memory) as engine:
         clients = []
         for _ in range(150):
             body = said(
