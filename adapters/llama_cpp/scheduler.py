@@ -253,15 +253,16 @@ class Scheduler(Intake[ChatRequest, Work]):
         work.finished(sequence)
 
     def _make_room(self) -> None:
-        """The cache is full. First go the prefixes that nobody uses, then the answer that began last: it is read again
-        when another one is complete. The oldest goes on, so there is always progress."""
+        """The cache is full. First go the prefixes that nobody uses, then the answer that began last: it comes back, or
+        is read again, when another one is complete. The oldest goes on, so there is always progress."""
         if self._places.evict():
             return
         youngest = max(self._active, key=lambda one: one.age)
         if len(self._active) == 1:
             raise EngineFault("the cache is full with a single answer")
         assert youngest.place is not None
-        self._places.drop(youngest.place)
+        self._places.release(youngest.place)
+        self._places.evict()  # there is no other that is idle
         youngest.place = None
         self._active.remove(youngest)
         self._ready.insert(0, youngest)

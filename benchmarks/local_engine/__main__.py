@@ -8,13 +8,14 @@ import os
 from pathlib import Path
 
 from benchmarks.local_engine.calibration import calibrate
+from benchmarks.local_engine.filled import filled
 from benchmarks.local_engine.lag import lag
 from benchmarks.local_engine.model import weights
 from benchmarks.local_engine.run import Setup, measure, table
 from benchmarks.overhead.peers import CACHE, Unavailable
 
 _FOLDER = CACHE / "local_engine"
-_PARTS = ("speed", "calibration", "lag")
+_PARTS = ("speed", "filled", "calibration", "lag")
 
 
 def main() -> None:
@@ -54,6 +55,8 @@ def _lines(name: str, setup: Setup, options: argparse.Namespace) -> list[str]:
     parts = options.only.split(",")
     if "speed" in parts:
         lines += table(name, asyncio.run(measure(setup, options.rounds)))
+    if "filled" in parts:
+        lines += asyncio.run(filled(setup, options.rounds)).lines(name)
     if "calibration" in parts:
         lines.append(asyncio.run(calibrate(setup, options.requests)).line(name))
     if "lag" in parts:

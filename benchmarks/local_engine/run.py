@@ -51,7 +51,7 @@ class Setup:
     logs: Path
 
 
-def engine_of(setup: Setup, parallel: int = SLOTS, nice: int = 0) -> EngineSupervisor:
+def engine_of(setup: Setup, parallel: int = SLOTS, nice: int = 0, prefix_memory: int | None = None) -> EngineSupervisor:
     """The engine under measurement, not started. It has the priority of what it is compared with."""
     config = EngineConfig(
         name="random",
@@ -61,6 +61,7 @@ def engine_of(setup: Setup, parallel: int = SLOTS, nice: int = 0) -> EngineSuper
         parallel=parallel,
         flash_attention=setup.flash_attention,
         nice=nice,
+        prefix_memory=prefix_memory,
     )
     return EngineSupervisor(config)
 

@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 
 from adapters.llama_cpp.model import native
+from adapters.llama_cpp.provider import LlamaCppProvider
+from adapters.llama_cpp.supervisor import EngineSupervisor
+from support.local_engine import config, whole
 from support.scheduling import Bench, bench, wait_for
 
 USAGE = {"stream_options": {"include_usage": True}}
@@ -136,6 +139,21 @@ def test_models_with_less_than_all_keys_do_not_park(
         engine.ask(said(TURN)).text()
         work(engine, 3)
         assert engine.scheduler.figures().parked_prefixes == 0
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("memory", "bound"), [(None, 4096 * 512), (1_200_000, 1_200_000), (0, 0)])
+async def test_an_engine_process_parks_as_it_is_told(tiny_model: Path, memory: int | None, bound: int) -> None:
+    """As many bytes as are set; when nothing is, as many as its KV cache has: 512 for each token."""
+    supervisor = EngineSupervisor(config(tiny_model, context_tokens=4096, prefix_memory=memory))
+    await supervisor.start()
+    provider = LlamaCppProvider(supervisor)
+    for number in range(8):
+        await whole(provider, {"messages": [{"role": "user", "content": f"{number} {TURN[:900]}"}], "max_tokens": 4})
+    figures = await provider.stats()
+    await provider.aclose()
+    assert bound / 2 <= figures["parked_bytes"] <= bound
+    assert bool(figures["parked_prefixes"]) == bool(bound)
 
 
 def test_a_closed_engine_keeps_nothing(tiny_model: Path) -> None:
