@@ -243,7 +243,10 @@ class LoadedModel:
         """See `places.Memory`. Takes about 15 µs for each token of a small model."""
         size = self.size(place)
         # Pages of its own rather than the heap's: they go back to the system at once, whatever lies beside them.
-        state = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        try:
+            state = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        except OSError:  # the host has no memory for it
+            return None
         written = native.llama_state_seq_get_data(self._context, _bytes_of(state), size, place)
         return state if written == size else None
 

@@ -93,9 +93,8 @@ class Places:
         """Where the beginning of a prompt is best taken from."""
         place, known = self._best(tenant, tokens)
         found, most = Source(known, place), _WORTH
-        room = self._cells - sum(len(one.tokens) - one.shared for one in self._places if one.busy)
         for parked in self._parking or ():
-            if len(parked.tokens) <= room and self.shares(tenant, parked.tenant):
+            if len(parked.tokens) <= self._cells - self._held and self.shares(tenant, parked.tenant):
                 count = min(common(parked.tokens, tokens), len(tokens) - 1)
                 gain = _gain(count - known, parked.tokens)
                 if gain >= most:
@@ -176,11 +175,6 @@ class Places:
             self._parking.clear()
 
     @property
-    def held(self) -> int:
-        """Tokens that busy places hold; those that several share count several times."""
-        return sum(len(place.tokens) for place in self._places if place.busy)
-
-    @property
     def idle(self) -> int:
         """Places that hold a prefix and are not busy."""
         return len(self._idle())
@@ -189,6 +183,11 @@ class Places:
     def parked(self) -> tuple[int, int]:
         """Prefixes that are parked, and their bytes."""
         return (0, 0) if self._parking is None else (len(self._parking), self._parking.bytes)
+
+    @property
+    def _held(self) -> int:
+        """Cells that busy places use."""
+        return sum(len(place.tokens) - place.shared for place in self._places if place.busy)
 
     def _idle(self) -> list[Place]:
         return [place for place in self._places if not place.busy and place.tokens]

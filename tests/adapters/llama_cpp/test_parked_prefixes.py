@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,20 @@ def test_the_bound_holds(tiny_model: Path) -> None:
             figures = engine.scheduler.figures()
             assert figures.parked_bytes <= 2.5 * size
         assert figures.parked_prefixes == 2
+
+
+def test_a_host_without_memory_forgets(engine: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be parked is read again, and nobody's answer ends for it."""
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOMEM, "no memory")
+
+    monkeypatch.setattr("adapters.llama_cpp.model.mmap.mmap", full)
+    engine.ask(said(TURN)).text()
+    work(engine, 6)
+    assert engine.scheduler.figures().parked_prefixes == 0
+    assert engine.ask(said(TURN)).cached < 100
+    assert engine.agrees()
 
 
 def test_parking_can_be_turned_off(tiny_model: Path) -> None:
