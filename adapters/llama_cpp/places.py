@@ -14,9 +14,9 @@ from typing import Protocol
 
 from adapters.llama_cpp.parking import Parked, Parking
 
-_RESIDENT_PART = 8  # of the cells may hold idle prefixes: they cost an eighth of what a full cache costs, 3 to 6 %
-_LEAST_RESIDENT = 512  # tokens: attention works in blocks of 256 cells, so that fewer would hardly be noticed
-_WORTH = 64  # tokens that need not be read: below it, nothing is copied
+_RESIDENT_PART = 32  # of the cells may hold idle prefixes: they cost that part of what a full cache costs, 1 or 2 %
+_LEAST_RESIDENT = 256  # tokens: attention works in blocks of so many cells, so that fewer would hardly be noticed
+_WORTH = 32  # tokens that need not be read: below it, nothing is copied
 _COPIED_FOR_ONE_READ = 16  # cautious: copying a token takes about 15 µs, reading it a millisecond on a CPU
 
 

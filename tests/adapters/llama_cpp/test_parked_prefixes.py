@@ -18,7 +18,7 @@ from support.scheduling import Bench, bench, wait_for
 USAGE = {"stream_options": {"include_usage": True}}
 TURN = "The printer in the hall does not turn on. " * 40
 CELLS = 8192
-RESIDENT = CELLS // 8
+RESIDENT = CELLS // 32
 MEMORY = 64 << 20
 
 

@@ -164,9 +164,9 @@ def test_tenants_are_apart_unless_told_otherwise() -> None:
 
 
 def test_few_idle_tokens_stay_in_the_cache() -> None:
-    """Beyond an eighth of the cells, one step after the other parks the idle prefix that was not used for the longest
+    """Beyond a thirty-second of the cells, one step after the other parks the idle prefix that was not used for the longest
     time; a long one goes first, because it alone is too much. What busy places hold does not count."""
-    places, memory = made(8, parking=Parking(1 << 20), cells=8000)
+    places, memory = made(8, parking=Parking(1 << 20), cells=32_000)
     kept = [filled(places, memory, "a", [number] * 400) for number in range(4)]
     long = filled(places, memory, "a", [9] * 1500)
     for place in (*kept, long):
@@ -229,7 +229,7 @@ def test_what_is_in_the_cache_is_taken_before_what_is_parked() -> None:
 
 def test_only_what_is_worth_it_is_parked() -> None:
     """Short prefixes are forgotten, and those that are nearly the same as one that is kept."""
-    places, memory = parked("a", list(range(40)))
+    places, memory = parked("a", list(range(30)))
     assert places.parked == (0, 0)
     history = list(range(500))
     first, second = (filled(places, memory, "a", [*history, number]) for number in (1, 2))
