@@ -73,6 +73,18 @@ def test_two_conversations_after_one_system_prompt_are_restored_apart(engine: Be
             assert fresh.ask(said(*turns[:-2])).text() == turns[-2]
 
 
+def test_what_comes_back_needs_room(tiny_model: Path) -> None:
+    """Two parked conversations that do not fit at a time come one after the other: nobody has to make room."""
+    with bench(tiny_model, parallel=4, context_tokens=2048, prefix_memory=MEMORY) as engine:
+        for name in "ab":
+            engine.ask(said(TURN[:1200]), name).text()
+        work(engine, 3)
+        assert engine.scheduler.figures().parked_prefixes >= 2
+        clients = [engine.ask(said(TURN[:1200], max_tokens=200), name) for name in "ab"]
+        assert [client.cached > 1000 for client in clients] == [True, True]
+        assert engine.scheduler.figures().preempted == 0
+
+
 def test_tenants_do_not_see_what_others_parked(engine: Bench) -> None:
     """The same prompt costs another tenant all of it, and the same tenant almost nothing."""
     engine.ask(said(TURN)).text()
