@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from adapters.llama_cpp.portions import portions
-from adapters.llama_cpp.speeds import Speeds
+from adapters.llama_cpp.speeds import Outlook, Speeds
 from adapters.llama_cpp.waiting import FairQueue, displaced
 
 
@@ -96,12 +96,12 @@ def test_a_step_never_exceeds_its_budget() -> None:
 def test_the_prediction_follows_the_load() -> None:
     """Nothing is predicted before a measurement; then waiting, reading and one step add up."""
     speeds = Speeds()
-    assert speeds.first_token(10_000, 10_000, speeds.place(0, 99, 1)) == 0
+    assert Outlook(speeds.place(0, 99, 1), 10_000, speeds.prompt, speeds.step).first_token(10_000) == 0
     speeds.stepped(0.5, 0.4, 100, 2)
     speeds.finished(8.0)
     assert speeds.place(1, 0, 4) == 0
     assert speeds.place(0, 3, 4) == 8
-    assert speeds.first_token(200, 100, 8.0) == pytest.approx(8 + 300 / 200 + 0.5)
+    assert Outlook(8.0, 100, speeds.prompt, speeds.step).first_token(200) == pytest.approx(8 + 300 / 200 + 0.5)
     assert speeds.python_share == pytest.approx(0.2)
     assert speeds.retry_after(4) == 2
 
