@@ -1,9 +1,9 @@
 """What was read, and where it is: the prefix cache. No I/O; used by the decode thread only.
 
 A place is one sequence of llama.cpp's KV cache. It is busy while an answer is made in it. Afterwards what it holds is
-kept, so that a request that begins with the same tokens does not read them again: in the KV cache while it is little,
-else parked in the host's memory (`parking`). The reason is that attention goes through all cells up to the last one in
-use, whosesoever they are: with a cache full of idle prefixes, steps of 8 answers took 20 to 47 % longer.
+kept, so that a request that begins with the same tokens does not read them again: in the KV cache until others are
+served, then parked in the host's memory (`parking`). The reason is that attention goes through all cells up to the last
+one in use, whosesoever they are: with a cache full of idle prefixes, steps of 8 answers took 20 to 47 % longer.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from typing import Protocol
 
 from adapters.llama_cpp.parking import Parked, Parking
 
-_RESIDENT_PART = 32  # of the cells may hold idle prefixes: they cost that part of what a full cache costs, 1 or 2 %
-_LEAST_RESIDENT = 256  # tokens: attention works in blocks of so many cells, so that fewer would hardly be noticed
+_COPIED_BEFORE_A_STEP = 2048  # tokens; with a small model that takes 30 ms, which is less than a step of many answers
 _WORTH = 32  # tokens that need not be read: below it, nothing is copied
 _COPIED_FOR_ONE_READ = 16  # cautious: copying a token takes about 15 µs, reading it a millisecond on a CPU
 
@@ -80,7 +79,6 @@ class Places:
         self, memory: Memory, count: int, cells: int, *, rewinds: bool, shared: bool, parking: Parking | None = None
     ) -> None:
         self._memory, self._cells, self._shared, self._parking = memory, cells, shared, parking
-        self._resident = max(cells // _RESIDENT_PART, _LEAST_RESIDENT)
         self.rewinds = rewinds
         self._places = [Place(number) for number in range(count)]
         self._tick = 0
@@ -149,16 +147,12 @@ class Places:
         self._shorten(place, len(place.tokens), always=True)
 
     def tidy(self) -> None:
-        """Before a step: when idle prefixes slow it down, park one. One, because copying takes up to half the time of
-        a step; before steps only, because a conversation that goes on while nobody else is served is left in peace.
-        Cells that several idle places share count several times: prefixes leave early rather than late."""
-        if self._parking is None:
-            return
-        idle = self._idle()
-        if sum(len(place.tokens) for place in idle) > self._resident:
-            # One that is too long alone goes before all others would have to.
-            long = [place for place in idle if len(place.tokens) > self._resident]
-            self._retire(long or idle)
+        """Before a step, which idle prefixes would slow down: park them, the oldest first, as many as are copied in
+        less time than the step takes. Before steps only, because a conversation that goes on while nobody else is
+        served is left in peace."""
+        copied = 0
+        while self._parking is not None and copied < _COPIED_BEFORE_A_STEP and (idle := self._idle()):
+            copied += len(self._retire(idle))
 
     def evict(self) -> bool:
         """Free the cells of the idle prefix that was not used for the longest time; False when there is none."""
@@ -204,10 +198,13 @@ class Places:
                 best, most = place, count
         return best, most
 
-    def _retire(self, idle: list[Place]) -> None:
+    def _retire(self, idle: list[Place]) -> list[int]:
+        """Free the cells of the oldest of them. Gives the tokens that it held."""
         place = min(idle, key=lambda one: one.used)
+        tokens = place.tokens
         self._park(place)
         self._empty(place)
+        return tokens
 
     def _park(self, place: Place) -> None:
         """Keep a copy of what the place holds, if most of it is not kept elsewhere."""

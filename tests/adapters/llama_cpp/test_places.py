@@ -163,23 +163,20 @@ def test_tenants_are_apart_unless_told_otherwise() -> None:
         assert places.known("b", [1, 2, 3, 4]) == known
 
 
-def test_few_idle_tokens_stay_in_the_cache() -> None:
-    """Beyond a thirty-second of the cells, one step after the other parks the idle prefix that was not used for the longest
-    time; a long one goes first, because it alone is too much. What busy places hold does not count."""
-    places, memory = made(8, parking=Parking(1 << 20), cells=32_000)
-    kept = [filled(places, memory, "a", [number] * 400) for number in range(4)]
-    long = filled(places, memory, "a", [9] * 1500)
-    for place in (*kept, long):
+def test_idle_prefixes_leave_the_cache_before_a_step() -> None:
+    """The oldest first; beyond 2,000 tokens the rest waits for the next step. What busy places hold stays."""
+    places, memory = made(8, parking=Parking(1 << 20), cells=8000)
+    idle = [filled(places, memory, "a", [number] * size) for number, size in enumerate((400, 1500, 400, 400))]
+    busy = filled(places, memory, "a", [9] * 800)
+    for place in idle:
         places.release(place)
-    gone = []
-    for _ in range(5):
-        before = {id(place) for place in places._idle()}
+    held = []
+    for _ in range(3):
+        held.append([memory.held[place.number] for place in (*idle, busy)])
         places.tidy()
-        gone += before - {id(place) for place in places._idle()}
-    assert gone == [id(long), id(kept[0]), id(kept[1])]
-    assert memory.held[kept[2].number] == memory.held[kept[3].number] == 400
-    assert places.parked == (3, 2300 * TOKEN_BYTES)
-    assert [places.known("a", [number] * 500) for number in (0, 1, 2, 3, 9)] == [400, 400, 400, 400, 499]
+    assert held == [[400, 1500, 400, 400, 800], [0, 0, 0, 400, 800], [0, 0, 0, 0, 800]]
+    assert places.parked == (4, 2700 * TOKEN_BYTES)
+    assert [places.known("a", [number] * 2000) for number in range(4)] == [400, 1500, 400, 400]
 
 
 def test_without_parking_idle_prefixes_stay() -> None:
@@ -368,7 +365,7 @@ class ParkingMachine(PlacesMachine):
     def __init__(self) -> None:
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(module, "_WORTH", 1)
-        self.patch.setattr(module, "_LEAST_RESIDENT", 3)
+        self.patch.setattr(module, "_COPIED_BEFORE_A_STEP", 3)
         super().__init__()
 
     def teardown(self) -> None:
