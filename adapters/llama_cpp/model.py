@@ -30,6 +30,7 @@ from adapters.llama_cpp.failures import BadRequest, EngineFault, LoadFailed
 from adapters.llama_cpp.loading import FLASH_ATTENTION, Interrupt, LoadConfig, complaints, load_weights, new_context
 from adapters.llama_cpp.lora import Lora
 from adapters.llama_cpp.sampler import Sampler
+from adapters.llama_cpp.shortlist import MOST, WORTH, Shortlist
 
 _NO_ROOM, _ABORTED = 1, 2  # llama_decode
 _MOST_PLACES = 256  # llama.cpp's LLAMA_MAX_SEQ
@@ -178,11 +179,12 @@ class LoadedModel:
                 reason = "The schema gives a grammar that llama.cpp refuses."
                 raise BadRequest(reason, "response_format", "invalid_schema")
         try:
-            parts = [self._bias(sampling)] if sampling.logit_bias else []
+            bias = [self._bias(sampling)] if sampling.logit_bias else []
         except BadRequest:
             if rules is not None:
                 native.llama_sampler_free(rules)
             raise
+        parts = []
         penalties = (sampling.repeat_penalty, sampling.frequency_penalty, sampling.presence_penalty)
         if penalties != (1.0, 0.0, 0.0):
             parts.append(native.llama_sampler_init_penalties(self.vocabulary, self.context_tokens, *penalties))
@@ -197,7 +199,10 @@ class LoadedModel:
                 native.llama_sampler_init_temp(sampling.temperature),
                 native.llama_sampler_init_dist(seed % native.LLAMA_DEFAULT_SEED),  # that value itself means "any"
             ]
-        return Sampler(parts, rules)
+        count = 1 if sampling.temperature == 0 else sampling.top_k
+        few = self.vocabulary >= WORTH and 0 < count <= MOST and penalties == (1.0, 0.0, 0.0)
+        shortlist = Shortlist(self.vocabulary, count, sampling.logit_bias) if few else None
+        return Sampler(bias, parts, rules, shortlist)
 
     def _bias(self, sampling: Sampling) -> Any:
         entries = (native.llama_logit_bias * len(sampling.logit_bias))()

@@ -17,6 +17,7 @@ from adapters.llama_cpp.decoding import Part
 from adapters.llama_cpp.failures import BadRequest
 from adapters.llama_cpp.model import LoadedModel, ModelConfig
 from adapters.llama_cpp.schema import to_grammar
+from adapters.llama_cpp.shortlist import Shortlist
 
 DEMO = Path(__file__).parents[3] / "models" / "demo-helpdesk.gguf"
 UNTRUNCATED = {"top_p": 1.0, "top_k": 0, "min_p": 0.0}
@@ -150,4 +151,34 @@ def test_samplers_that_cannot_be_made_leave_nothing(model: LoadedModel) -> None:
             model.sampler(Sampling(logit_bias=bias), grammar, 0)
     sampler = model.sampler(Sampling(), LETTERS, 0)
     sampler.close()
+    sampler.close()
+
+
+@pytest.mark.parametrize("grammar", [None, LETTERS])
+@pytest.mark.parametrize("more", [{}, {"temperature": 0}, {"logit_bias": ((40, 5.0), (41, -100.0))}])
+def test_a_shortlist_changes_no_answer(
+    monkeypatch: pytest.MonkeyPatch, more: dict[str, Any], grammar: str | None
+) -> None:
+    """What a model with a large vocabulary says is what it would say if all its tokens were judged."""
+    model = LoadedModel(ModelConfig(DEMO, context_tokens=512, parallel=1))
+    sampling = Sampling(**{"temperature": 1.0, "seed": 5, **more})
+    expected = write(model, sampling, grammar, 30)
+    monkeypatch.setattr("adapters.llama_cpp.model.WORTH", 1)
+    chosen = []
+    choose = Shortlist.choose
+    monkeypatch.setattr(Shortlist, "choose", lambda *given: chosen.append(choose(*given)) or chosen[-1])
+    assert write(model, sampling, grammar, 30) == expected
+    assert len(chosen) == len(expected)
+    assert None not in chosen
+    model.close()
+
+
+@pytest.mark.parametrize("more", [UNTRUNCATED, {"top_k": 500}, {"presence_penalty": 0.1}])
+def test_no_shortlist_where_others_could_be_chosen(
+    monkeypatch: pytest.MonkeyPatch, model: LoadedModel, more: dict[str, Any]
+) -> None:
+    """Without a small top_k, or with penalties, which can bring any token to the front, all are judged."""
+    monkeypatch.setattr("adapters.llama_cpp.model.WORTH", 1)
+    sampler = model.sampler(Sampling(temperature=1.0, **more), None, 0)
+    assert sampler._shortlist is None
     sampler.close()
