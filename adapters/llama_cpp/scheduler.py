@@ -224,12 +224,12 @@ class Scheduler(Intake[ChatRequest, Work]):
         work = sequence.work
         if sequence.place is None:
             return 0.0  # the work ended a moment ago, with another of its choices
-        if not work.prompt_read:
-            work.prompt_read = True
-            self._speeds.began(work.predicted, time.monotonic() - work.job.born)
         began = time.monotonic()
         token = self._model.take(sequence.sampler, row)
         native = time.monotonic() - began
+        if not work.prompt_read:  # counted before the client hears of it
+            work.prompt_read = True
+            self._speeds.began(work.predicted, began + native - work.job.born)
         try:
             if work.sampled(sequence, self._model, row, token):
                 self._finish(sequence)
