@@ -61,7 +61,8 @@ class _Kept:
         shape = (window, 1 + KEPT_WORDS, hidden)
         # Memory of its own, full of zeros: what malloc gives back to the system depends on what lies above it, and the
         # process would keep a second such table for hours.
-        memory = mmap.mmap(-1, math.prod(shape) * np.dtype(np.float32).itemsize)
+        size = math.prod(shape) * np.dtype(np.float32).itemsize
+        memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         self.tables: Floats = np.frombuffer(memory, np.float32).reshape(shape)
 
 
