@@ -66,9 +66,10 @@ class LoadedModel:
     def __init__(self, config: ModelConfig) -> None:
         self._model = load_weights(config.path, config.gpu_layers)
         self.rewinds = not (native.llama_model_is_recurrent(self._model) or native.llama_model_is_hybrid(self._model))
+        self.window = int(native.llama_model_n_swa(self._model))  # tokens that some layers look back on; 0: all
         # Of a model that looks back on a window, llama.cpp saves only what the last token looks back on: cut to fewer
         # tokens, it would go on with gaps, and nothing would tell.
-        self.parks = self.rewinds and not native.llama_model_n_swa(self._model)
+        self.parks = self.rewinds and not self.window
         self.parallel = config.parallel
         # As many places again for prefixes that wait for their next turn; a recurrent model pays memory for each.
         self.places = min(config.parallel * (2 if self.rewinds else 1), _MOST_PLACES)
@@ -239,6 +240,10 @@ class LoadedModel:
     def copy(self, source: int, place: int, count: int) -> None:
         """See `places.Memory`."""
         native.llama_memory_seq_cp(self._memory, source, place, 0, count)
+
+    def first(self, place: int) -> int:
+        """See `places.Memory`."""
+        return int(native.llama_memory_seq_pos_min(self._memory, place))
 
     def size(self, place: int) -> int:
         """See `places.Memory`."""

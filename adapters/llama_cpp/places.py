@@ -30,6 +30,11 @@ class Memory(Protocol):
         """Let the empty `place` share the first `count` tokens of `source`."""
         ...
 
+    def first(self, place: int) -> int:
+        """The first position that all layers still hold of what is in the place. Layers that look back on a window only
+        may have lost what lies before the window of the last token."""
+        ...
+
     def size(self, place: int) -> int:
         """How many bytes `save` would give."""
         ...
@@ -73,12 +78,22 @@ class Source:
 class Places:
     """All places, with `cells` tokens of KV cache together. `rewinds` False is for recurrent models: they hold one
     state, which cannot go back, so that only everything that a place holds can be used again. `shared` lets tenants use
-    each other's prefixes. Without `parking`, idle prefixes stay in the KV cache until it is full."""
+    each other's prefixes. `window` is how many tokens some layers look back on, 0 for all. Without `parking`, idle
+    prefixes stay in the KV cache until it is full."""
 
     def __init__(
-        self, memory: Memory, count: int, cells: int, *, rewinds: bool, shared: bool, parking: Parking | None = None
+        self,
+        memory: Memory,
+        count: int,
+        cells: int,
+        *,
+        rewinds: bool,
+        shared: bool,
+        window: int = 0,
+        parking: Parking | None = None,
     ) -> None:
         self._memory, self._cells, self._shared, self._parking = memory, cells, shared, parking
+        self._window = window
         self.rewinds = rewinds
         self._places = [Place(number) for number in range(count)]
         self._tick = 0
@@ -194,9 +209,17 @@ class Places:
             count = min(common(place.tokens, tokens), len(tokens) - 1)
             if not self.rewinds and count < len(place.tokens):
                 continue
-            if count > most or (count == most and best is not None and best.busy and not place.busy):
+            better = count > most or (count == most and best is not None and best.busy and not place.busy)
+            if better and self._whole(place, count):
                 best, most = place, count
         return best, most
+
+    def _whole(self, place: Place, count: int) -> bool:
+        """Could the place go on after `count` of its tokens? With gaps in a window, an answer would be wrong, and
+        nothing would tell."""
+        if not self._window or count == 0:
+            return True
+        return self._memory.first(place.number) <= max(count - self._window, 0)
 
     def _retire(self, idle: list[Place]) -> list[int]:
         """Free the cells of the oldest of them. Gives the tokens that it held."""
@@ -239,8 +262,10 @@ class Places:
             self._parking.remove(parked)
 
     def _shorten(self, place: Place, count: int, *, always: bool = False) -> None:
-        if (always or count < len(place.tokens)) and not self._memory.cut(place.number, count):
-            self._empty(place)
+        if always or count < len(place.tokens):
+            done = self._memory.cut(place.number, count) and self._whole(place, count)
+            if not done:
+                self._empty(place)
         del place.tokens[count:]
 
     def _empty(self, place: Place) -> None:

@@ -42,7 +42,13 @@ class Scheduler(Intake[ChatRequest, Work]):
         self._model, self._name = model, name
         parking = Parking(prefix_memory) if prefix_memory and model.parks else None
         self._places = Places(
-            model, model.places, model.context_tokens, rewinds=model.rewinds, shared=share_prefixes, parking=parking
+            model,
+            model.places,
+            model.context_tokens,
+            rewinds=model.rewinds,
+            shared=share_prefixes,
+            window=model.window,
+            parking=parking,
         )
         self._preempted = 0
         # What follows belongs to the decode thread.

@@ -25,19 +25,21 @@ _STRING, _ARRAY, _U32, _I32, _F32, _BOOL = 8, 9, 4, 5, 6, 7
 _ALIGNMENT = 32
 
 
-def write_tiny_gguf(path: Path, *, context_tokens: int = 512, template: str | None = TEMPLATE) -> Path:
-    """Write the model to `path`."""
+def write_tiny_gguf(path: Path, *, context_tokens: int = 512, template: str | None = TEMPLATE, window: int = 0) -> Path:
+    """Write the model to `path`. With a `window`, every other of its layers looks back on so many tokens only, as those
+    of Gemma 2 do."""
     width, heads, feed_forward, layers = 64, 4, 128, 2
+    kind = "gemma2" if window else "llama"
     vocabulary = [*_SPECIAL, *_byte_characters()]
     entries: list[tuple[str, int, object]] = [
-        ("general.architecture", _STRING, "llama"),
+        ("general.architecture", _STRING, kind),
         ("general.name", _STRING, "tiny"),
-        ("llama.context_length", _U32, context_tokens),
-        ("llama.embedding_length", _U32, width),
-        ("llama.block_count", _U32, layers),
-        ("llama.feed_forward_length", _U32, feed_forward),
-        ("llama.attention.head_count", _U32, heads),
-        ("llama.attention.layer_norm_rms_epsilon", _F32, 1e-5),
+        (f"{kind}.context_length", _U32, context_tokens),
+        (f"{kind}.embedding_length", _U32, width),
+        (f"{kind}.block_count", _U32, layers),
+        (f"{kind}.feed_forward_length", _U32, feed_forward),
+        (f"{kind}.attention.head_count", _U32, heads),
+        (f"{kind}.attention.layer_norm_rms_epsilon", _F32, 1e-5),
         ("tokenizer.ggml.model", _STRING, "gpt2"),
         ("tokenizer.ggml.pre", _STRING, "gpt-2"),
         ("tokenizer.ggml.tokens", _ARRAY, (_STRING, vocabulary)),
@@ -49,7 +51,20 @@ def write_tiny_gguf(path: Path, *, context_tokens: int = 512, template: str | No
     ]
     if template is not None:
         entries.append(("tokenizer.chat_template", _STRING, template))
-    path.write_bytes(_file(entries, _tensors(len(vocabulary), width, feed_forward, layers)))
+    tensors = _tensors(len(vocabulary), width, feed_forward, layers)
+    if window:
+        entries += [
+            ("gemma2.attention.sliding_window", _U32, window),
+            ("gemma2.attention.head_count_kv", _U32, heads),
+            ("gemma2.attention.key_length", _U32, width // heads),
+            ("gemma2.attention.value_length", _U32, width // heads),
+        ]
+        del tensors["output.weight"]  # the words' own vectors are used, and would make it sure of everything
+        tensors["token_embd.weight"] *= 0.2
+        for layer in range(layers):
+            for norm in ("post_attention_norm", "post_ffw_norm"):
+                tensors[f"blk.{layer}.{norm}.weight"] = np.ones(width, np.float32)
+    path.write_bytes(_file(entries, tensors))
     return path
 
 

@@ -32,6 +32,7 @@ class Remembering:
         self.contents: list[list[tuple[str, int]]] = [[] for _ in range(count)]
         self.partly, self.most = partly, cells
         self.saved = 0
+        self.begins: dict[int, int] = {}  # what layers with a window have lost
 
     @property
     def held(self) -> list[int]:
@@ -59,6 +60,9 @@ class Remembering:
         assert self.partly or self.held[source] == count
         self.cells[place] = self.cells[source][:count]
         self.contents[place] = self.contents[source][:count]
+
+    def first(self, place: int) -> int:
+        return self.begins.get(place, 0)
 
     def size(self, place: int) -> int:
         return self.held[place] * TOKEN_BYTES
@@ -89,10 +93,16 @@ def filled(places: Places, memory: Remembering, tenant: str, tokens: list[int]) 
 
 
 def made(
-    count: int = 3, *, rewinds: bool = True, shared: bool = False, parking: Parking | None = None, cells: int = 10_000
+    count: int = 3,
+    *,
+    rewinds: bool = True,
+    shared: bool = False,
+    window: int = 0,
+    parking: Parking | None = None,
+    cells: int = 10_000,
 ) -> tuple[Places, Remembering]:
     memory = Remembering(count, partly=rewinds, cells=cells)
-    return Places(memory, count, cells, rewinds=rewinds, shared=shared, parking=parking), memory
+    return Places(memory, count, cells, rewinds=rewinds, shared=shared, window=window, parking=parking), memory
 
 
 def parked(tenant: str, *prefixes: list[int], limit: int = 1 << 20, **options: Any) -> tuple[Places, Remembering]:
@@ -153,6 +163,24 @@ def test_a_recurrent_model_shares_only_what_is_complete() -> None:
     assert places.known("a", [1, 2, 9, 9]) == 0
     assert places.known("a", [1, 2, 3]) == 0
     assert places.known("a", [1, 2, 3, 4]) == 3
+
+
+def test_a_window_without_gaps_is_what_can_be_gone_on_from() -> None:
+    """Of layers that look back on ten tokens, those before position 50 are gone: a conversation of 100 can go on at its
+    end and from 60, not from 59. What was lost while a decode was broken off is read again."""
+    places, memory = made(window=10)
+    history = list(range(100))
+    place = filled(places, memory, "a", history)
+    places.release(place)
+    memory.begins[place.number] = 50
+    known = [places.known("a", [*history[:count], 500, 501]) for count in (100, 60, 59)]
+    assert known == [100, 60, 0]
+    again = places.take("a", [*history, 7])
+    assert again is place
+    assert len(again.tokens) == 100
+    memory.begins[place.number] = 95
+    places.mend(place)
+    assert (place.tokens, memory.held[place.number]) == ([], 0)
 
 
 def test_tenants_are_apart_unless_told_otherwise() -> None:
