@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 END_OF_TURN = 2
-_SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|pad|>")
+SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|pad|>")
 TEMPLATE = (
     "{% for message in messages %}{% if message['role'] == 'user' and message['content'] == 'refuse' %}"
     "{{ raise_exception('the roles are wrong') }}{% endif %}"
@@ -30,7 +30,7 @@ def write_tiny_gguf(path: Path, *, context_tokens: int = 512, template: str | No
     of Gemma 2 do."""
     width, heads, feed_forward, layers = 64, 4, 128, 2
     kind = "gemma2" if window else "llama"
-    vocabulary = [*_SPECIAL, *_byte_characters()]
+    vocabulary = [*SPECIAL, *_byte_characters()]
     entries: list[tuple[str, int, object]] = [
         ("general.architecture", _STRING, kind),
         ("general.name", _STRING, "tiny"),
@@ -43,7 +43,7 @@ def write_tiny_gguf(path: Path, *, context_tokens: int = 512, template: str | No
         ("tokenizer.ggml.model", _STRING, "gpt2"),
         ("tokenizer.ggml.pre", _STRING, "gpt-2"),
         ("tokenizer.ggml.tokens", _ARRAY, (_STRING, vocabulary)),
-        ("tokenizer.ggml.token_type", _ARRAY, (_I32, [3] * len(_SPECIAL) + [1] * 256)),
+        ("tokenizer.ggml.token_type", _ARRAY, (_I32, [3] * len(SPECIAL) + [1] * 256)),
         ("tokenizer.ggml.merges", _ARRAY, (_STRING, ["Ā ā"])),
         ("tokenizer.ggml.bos_token_id", _U32, 0),
         ("tokenizer.ggml.eos_token_id", _U32, END_OF_TURN),
@@ -149,7 +149,7 @@ def _tensors(vocabulary: int, width: int, feed_forward: int, layers: int) -> dic
 
     output = weights(vocabulary, width)
     for token in range(vocabulary):
-        if not 32 <= token - len(_SPECIAL) < 127:
+        if not 32 <= token - len(SPECIAL) < 127:
             output[token] = 0  # so that greedy output is printable and does not end by itself
     tensors = {"token_embd.weight": weights(vocabulary, width, scale=1.0), "output.weight": output}
     tensors["output_norm.weight"] = np.ones(width, np.float32)

@@ -9,7 +9,7 @@ import pytest
 
 from adapters.llama_cpp.frames import Kind
 from support.scheduling import Bench, Client, bench
-from support.tiny_gguf import write_tiny_gguf
+from support.tiny_gguf import SPECIAL, write_tiny_gguf
 
 USAGE = {"stream_options": {"include_usage": True}}
 STORY = "The printer in the hall does not turn on, and nobody knows why. " * 12
