@@ -26,10 +26,8 @@ def said(text: str, **more: Any) -> dict[str, Any]:
 
 def gaps(engine: Bench) -> list[str]:
     """The texts of idle conversations that have lost what lies before their window."""
-    idle = engine.scheduler._places._idle()
-    return [
-        bytes(token - 4 for token in place.tokens[20:40]).decode() for place in idle if engine.model.first(place.number)
-    ]
+    lost = [place for place in engine.scheduler._places._idle() if engine.model.first(place.number)]
+    return [bytes(token - len(SPECIAL) for token in place.tokens[20:40]).decode() for place in lost]
 
 
 def likelihoods(client: Client) -> list[float]:
