@@ -26,6 +26,8 @@ BLOCK = 2048
 KEPT_WORDS = 8192
 """Words whose contributions are kept; with more, all are forgotten and made anew."""
 
+_AT_ONCE: int = getattr(mmap, "MAP_POPULATE", 0)  # Linux
+
 
 @dataclass(frozen=True, slots=True)
 class Layer:
@@ -60,9 +62,10 @@ class _Kept:
         self.numbers: dict[str, int] = {}
         shape = (window, 1 + KEPT_WORDS, hidden)
         # Memory of its own, full of zeros: what malloc gives back to the system depends on what lies above it, and the
-        # process would keep a second such table for hours.
+        # process would keep a second such table for hours. All at once, where that can be: a process that has its full
+        # size from the start does not look as if it leaked for a day.
         size = math.prod(shape) * np.dtype(np.float32).itemsize
-        memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _AT_ONCE)
         self.tables: Floats = np.frombuffer(memory, np.float32).reshape(shape)
 
 
