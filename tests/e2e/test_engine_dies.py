@@ -150,6 +150,8 @@ async def _at_rest(running: Running, crowd: Crowd) -> Counter[str]:
     """What the gateway holds with a new engine that has answered one request, and no client."""
     await _ready(running)
     await _strike(running, signal.SIGKILL, 0.0)
+    # The process is gone a moment before the gateway knows: ready is what it says when it has started another.
+    await _until(lambda: running.engine() is not None, "no engine is started")
     await _ready(running)
     ended = await crowd.ask("short")
     assert ended.how == "answered", ended
