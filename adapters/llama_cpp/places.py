@@ -20,7 +20,12 @@ _COPIED_FOR_ONE_READ = 16  # cautious: copying a token takes about 15 µs, readi
 
 
 class Memory(Protocol):
-    """What the prefix cache needs of llama.cpp's memory."""
+    """What the prefix cache needs of llama.cpp's memory. `rewinds` False is for recurrent models: they hold one state,
+    which cannot go back, so that only everything that a place holds can be used again. `window` is how many tokens some
+    layers look back on, 0 for all."""
+
+    rewinds: bool
+    window: int
 
     def cut(self, place: int, start: int) -> bool:
         """Forget what the place holds from position `start` on. False when the model cannot forget a part."""
@@ -76,25 +81,11 @@ class Source:
 
 
 class Places:
-    """All places, with `cells` tokens of KV cache together. `rewinds` False is for recurrent models: they hold one
-    state, which cannot go back, so that only everything that a place holds can be used again. `shared` lets tenants use
-    each other's prefixes. `window` is how many tokens some layers look back on, 0 for all. Without `parking`, idle
-    prefixes stay in the KV cache until it is full."""
+    """All places, with `cells` tokens of KV cache together. `shared` lets tenants use each other's prefixes. Without
+    `parking`, idle prefixes stay in the KV cache until it is full."""
 
-    def __init__(
-        self,
-        memory: Memory,
-        count: int,
-        cells: int,
-        *,
-        rewinds: bool,
-        shared: bool,
-        window: int = 0,
-        parking: Parking | None = None,
-    ) -> None:
+    def __init__(self, memory: Memory, count: int, cells: int, *, shared: bool, parking: Parking | None = None) -> None:
         self._memory, self._cells, self._shared, self._parking = memory, cells, shared, parking
-        self._window = window
-        self.rewinds = rewinds
         self._places = [Place(number) for number in range(count)]
         self._tick = 0
 
@@ -106,8 +97,9 @@ class Places:
         """Where the beginning of a prompt is best taken from."""
         place, known = self._best(tenant, tokens)
         found, most = Source(known, place), _WORTH
+        room = self._cells - self._held
         for parked in self._parking or ():
-            if len(parked.tokens) <= self._cells - self._held and self.shares(tenant, parked.tenant):
+            if len(parked.tokens) <= room and self.shares(tenant, parked.tenant):
                 count = min(common(parked.tokens, tokens), len(tokens) - 1)
                 gain = _gain(count - known, parked.tokens)
                 if gain >= most:
@@ -207,7 +199,7 @@ class Places:
             if not place.tokens or not self.shares(tenant, place.tenant):
                 continue
             count = min(common(place.tokens, tokens), len(tokens) - 1)
-            if not self.rewinds and count < len(place.tokens):
+            if not self._memory.rewinds and count < len(place.tokens):
                 continue
             better = count > most or (count == most and best is not None and best.busy and not place.busy)
             if better and self._whole(place, count):
@@ -217,9 +209,9 @@ class Places:
     def _whole(self, place: Place, count: int) -> bool:
         """Could the place go on after `count` of its tokens? With gaps in a window, an answer would be wrong, and
         nothing would tell."""
-        if not self._window or count == 0:
+        if not self._memory.window or count == 0:
             return True
-        return self._memory.first(place.number) <= max(count - self._window, 0)
+        return self._memory.first(place.number) <= max(count - self._memory.window, 0)
 
     def _retire(self, idle: list[Place]) -> list[int]:
         """Free the cells of the oldest of them. Gives the tokens that it held."""

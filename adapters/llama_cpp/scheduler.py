@@ -41,15 +41,7 @@ class Scheduler(Intake[ChatRequest, Work]):
         super().__init__(model, limit)
         self._model, self._name = model, name
         parking = Parking(prefix_memory) if prefix_memory and model.parks else None
-        self._places = Places(
-            model,
-            model.places,
-            model.context_tokens,
-            rewinds=model.rewinds,
-            shared=share_prefixes,
-            window=model.window,
-            parking=parking,
-        )
+        self._places = Places(model, model.places, model.context_tokens, shared=share_prefixes, parking=parking)
         self._preempted = 0
         # What follows belongs to the decode thread.
         self._waiting: FairQueue[Work] = FairQueue()
@@ -157,7 +149,7 @@ class Scheduler(Intake[ChatRequest, Work]):
     def _reader_of(self, work: Work) -> tuple[Sequence | None, int]:
         """The sequence that is just reading the beginning of this prompt, too, and how many tokens of it: waiting for
         it costs less than reading the same beside it."""
-        if not self._places.rewinds:
+        if not self._model.rewinds:
             return None, 0
         found, most = None, self._places.known(work.tenant, work.prompt) + _WORTH_WAITING
         for one in self._active:

@@ -25,12 +25,12 @@ class State(bytes):
 
 class Remembering:
     """Stands for llama.cpp's memory: what each place holds, token by token. Each cell is an object of its own, so that
-    shared ones can be counted. `partly` False is a recurrent model's."""
+    shared ones can be counted."""
 
-    def __init__(self, count: int, *, partly: bool, cells: int) -> None:
+    def __init__(self, count: int, *, rewinds: bool, window: int, cells: int) -> None:
         self.cells: list[list[object]] = [[] for _ in range(count)]
         self.contents: list[list[tuple[str, int]]] = [[] for _ in range(count)]
-        self.partly, self.most = partly, cells
+        self.rewinds, self.window, self.most = rewinds, window, cells
         self.saved = 0
         self.begins: dict[int, int] = {}  # what layers with a window have lost
 
@@ -49,7 +49,7 @@ class Remembering:
             self.contents[place].append((tenant, token))
 
     def cut(self, place: int, start: int) -> bool:
-        if not self.partly and 0 < start < self.held[place]:
+        if not self.rewinds and 0 < start < self.held[place]:
             return False
         del self.cells[place][start:], self.contents[place][start:]
         return True
@@ -57,7 +57,7 @@ class Remembering:
     def copy(self, source: int, place: int, count: int) -> None:
         assert self.held[place] == 0
         assert self.held[source] >= count
-        assert self.partly or self.held[source] == count
+        assert self.rewinds or self.held[source] == count
         self.cells[place] = self.cells[source][:count]
         self.contents[place] = self.contents[source][:count]
 
@@ -101,8 +101,8 @@ def made(
     parking: Parking | None = None,
     cells: int = 10_000,
 ) -> tuple[Places, Remembering]:
-    memory = Remembering(count, partly=rewinds, cells=cells)
-    return Places(memory, count, cells, rewinds=rewinds, shared=shared, window=window, parking=parking), memory
+    memory = Remembering(count, rewinds=rewinds, window=window, cells=cells)
+    return Places(memory, count, cells, shared=shared, parking=parking), memory
 
 
 def parked(tenant: str, *prefixes: list[int], limit: int = 1 << 20, **options: Any) -> tuple[Places, Remembering]:
