@@ -307,7 +307,7 @@ def test_a_model_that_cannot_go_back_reads_again(tiny_model: Path, monkeypatch: 
     """Recurrent models refuse to forget a part; then everything is read, and the answer is the same."""
     with bench(tiny_model, parallel=2) as engine:
         first = engine.ask(said("The same beginning, and one end.")).text()
-        monkeypatch.setattr(engine.scheduler._places, "rewinds", False)
+        monkeypatch.setattr(engine.model, "rewinds", False)
         whole = LoadedModel.cut
         monkeypatch.setattr(engine.model, "cut", lambda place, start: start == 0 and whole(engine.model, place, 0))
         again = engine.ask(said("The same beginning, and one end.", **USAGE))
